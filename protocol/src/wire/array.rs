@@ -1,0 +1,48 @@
+//! Counted arrays.
+
+use super::{DecodeError, DecodeErrorKind, EncodeError, Nullable, Reader, Shape, Value, Wire, Writer};
+
+impl<T: Wire> Wire for Vec<T> {
+    const SHAPE: Shape = Shape::Array(&T::SHAPE);
+
+    fn encode(&self, out: &mut Writer) -> Result<(), EncodeError> {
+        out.put_len(self.len())?;
+        for (i, element) in self.iter().enumerate() {
+            element.encode(out).map_err(|e| e.in_element(i))?;
+        }
+        Ok(())
+    }
+
+    fn decode(input: &mut Reader) -> Result<Self, DecodeError> {
+        Self::decode_nullable(input)?.ok_or_else(|| input.fail(DecodeErrorKind::Null))
+    }
+
+    fn value(&self, version: i16) -> Value {
+        Value::List(self.iter().map(|element| element.value(version)).collect())
+    }
+}
+
+impl<T: Wire> Nullable for Vec<T> {
+    fn decode_nullable(input: &mut Reader) -> Result<Option<Self>, DecodeError> {
+        let count = match i32::decode(input)? {
+            -1 => return Ok(None),
+            count if count < 0 => return Err(input.fail(DecodeErrorKind::NegativeLength(count))),
+            count => count as usize,
+        };
+        // No element is shorter than a byte.
+        if count > input.left() {
+            return Err(input.fail(DecodeErrorKind::TooMany { count, left: input.left() }));
+        }
+        // The count is only a claim: what is set aside for it stays in proportion to the bytes that came.
+        let believed = 4 * input.left() / size_of::<T>().max(1) + 1;
+        let mut elements = Vec::with_capacity(count.min(believed));
+        for i in 0..count {
+            elements.push(T::decode(input).map_err(|e| e.in_element(i))?);
+        }
+        Ok(Some(elements))
+    }
+
+    fn encode_null(out: &mut Writer) {
+        out.put(&(-1_i32).to_be_bytes());
+    }
+}

@@ -1,0 +1,76 @@
+//! How a value becomes bytes and bytes become a value.
+//!
+//! Kafka 2.3's encoding is a flat sequence of big-endian integers, length-prefixed text and counted arrays; which fields
+//! are there depends on the version alone. So the Rust type *is* the wire type: [`Wire`] is implemented for the
+//! primitives in [`ints`], [`text`] and [`array`], and the [`messages!`](crate::messages) declarations put them in order.
+
+pub mod array;
+pub mod gate;
+pub mod ints;
+pub(crate) mod macros;
+pub mod reader;
+pub mod shape;
+pub mod text;
+pub mod value;
+pub mod writer;
+
+pub use gate::Gate;
+pub use reader::{DecodeError, DecodeErrorKind, Reader};
+pub use shape::{FieldShape, Shape, StructShape};
+pub use value::Value;
+pub use writer::{EncodeError, EncodeErrorKind, Writer};
+
+/// A type that stands on the wire as it stands in Rust. The version travels in the reader and the writer.
+pub trait Wire: Sized {
+    /// What the type looks like, for tests, tools and documentation. The codec never reads it.
+    const SHAPE: Shape;
+
+    /// Appends the value.
+    fn encode(&self, out: &mut Writer) -> Result<(), EncodeError>;
+
+    /// Takes a value off the front.
+    fn decode(input: &mut Reader) -> Result<Self, DecodeError>;
+
+    /// The value without its type, with the fields that the version has, by name. For tests, tools and dumps.
+    fn value(&self, version: i16) -> Value;
+
+    /// Whether this is the null of a nullable type.
+    fn is_null(&self) -> bool {
+        false
+    }
+}
+
+/// A length-prefixed type whose length -1 can say "null". `Option` of it is on the wire too.
+pub trait Nullable: Wire {
+    /// Takes a value or a null off the front.
+    fn decode_nullable(input: &mut Reader) -> Result<Option<Self>, DecodeError>;
+
+    /// Appends the null: the length -1.
+    fn encode_null(out: &mut Writer);
+}
+
+impl<T: Nullable> Wire for Option<T> {
+    const SHAPE: Shape = Shape::Nullable(&T::SHAPE);
+
+    fn encode(&self, out: &mut Writer) -> Result<(), EncodeError> {
+        match self {
+            Some(value) => value.encode(out),
+            None => {
+                T::encode_null(out);
+                Ok(())
+            }
+        }
+    }
+
+    fn decode(input: &mut Reader) -> Result<Self, DecodeError> {
+        T::decode_nullable(input)
+    }
+
+    fn value(&self, version: i16) -> Value {
+        self.as_ref().map_or(Value::Null, |value| value.value(version))
+    }
+
+    fn is_null(&self) -> bool {
+        self.is_none()
+    }
+}

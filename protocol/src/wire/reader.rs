@@ -1,0 +1,209 @@
+//! Takes values off the front of a frame, and says exactly where it could not.
+
+use std::fmt;
+
+use bytes::{Buf, Bytes};
+
+/// A cursor over one body. Byte fields come out as slices of the frame, without a copy.
+#[derive(Debug)]
+pub struct Reader {
+    input: Bytes,
+    start: usize,
+    version: i16,
+}
+
+impl Reader {
+    /// Reads `input` as a body of this version.
+    pub fn new(version: i16, input: Bytes) -> Self {
+        Self { start: input.len(), input, version }
+    }
+
+    /// The version that the gates are asked for.
+    pub fn version(&self) -> i16 {
+        self.version
+    }
+
+    /// Bytes not read yet.
+    pub fn left(&self) -> usize {
+        self.input.len()
+    }
+
+    /// What is not read yet.
+    pub fn into_rest(self) -> Bytes {
+        self.input
+    }
+
+    /// Takes `N` bytes.
+    pub fn take<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let Some(head) = self.input.first_chunk::<N>() else {
+            return Err(self.fail(DecodeErrorKind::Short { need: N, left: self.left() }));
+        };
+        let head = *head;
+        self.input.advance(N);
+        Ok(head)
+    }
+
+    /// Takes `len` bytes as a slice of the frame.
+    pub fn take_bytes(&mut self, len: usize) -> Result<Bytes, DecodeError> {
+        if len > self.left() {
+            return Err(self.fail(DecodeErrorKind::Short { need: len, left: self.left() }));
+        }
+        Ok(self.input.split_to(len))
+    }
+
+    /// Takes `len` bytes of UTF-8.
+    pub fn take_text(&mut self, len: usize) -> Result<String, DecodeError> {
+        let Some(bytes) = self.input.get(..len) else {
+            return Err(self.fail(DecodeErrorKind::Short { need: len, left: self.left() }));
+        };
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return Err(self.fail(DecodeErrorKind::NotUtf8));
+        };
+        let text = text.to_owned();
+        self.input.advance(len);
+        Ok(text)
+    }
+
+    /// An error at this place.
+    #[cold]
+    pub fn fail(&self, kind: DecodeErrorKind) -> DecodeError {
+        DecodeError(Box::new(Place {
+            message: "",
+            version: self.version,
+            path: Vec::new(),
+            offset: self.start - self.left(),
+            kind,
+        }))
+    }
+}
+
+/// Bytes that are not what they should be: where, and why. Always the peer's fault.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DecodeError(Box<Place>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Place {
+    message: &'static str,
+    version: i16,
+    /// From the inside out, as the calls return.
+    path: Vec<Step>,
+    offset: usize,
+    kind: DecodeErrorKind,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Step {
+    Field(&'static str),
+    Element(usize),
+}
+
+/// What was wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DecodeErrorKind {
+    /// The frame ends inside the value.
+    Short {
+        /// Bytes the value takes.
+        need: usize,
+        /// Bytes there are.
+        left: usize,
+    },
+    /// A length below -1, or -1 where null is not allowed.
+    NegativeLength(i32),
+    /// A count that the rest of the frame cannot hold.
+    TooMany {
+        /// Elements claimed.
+        count: usize,
+        /// Bytes there are.
+        left: usize,
+    },
+    /// Null in a version that has no null here.
+    Null,
+    /// Text that is not UTF-8.
+    NotUtf8,
+    /// Bytes after the end of the message.
+    Trailing(usize),
+    /// A version that the message does not have.
+    NoSuchVersion {
+        /// The first one it has.
+        min: i16,
+        /// The last one it has.
+        max: i16,
+    },
+}
+
+impl DecodeError {
+    /// What was wrong.
+    pub fn kind(&self) -> &DecodeErrorKind {
+        &self.0.kind
+    }
+
+    /// How many bytes into the body.
+    pub fn offset(&self) -> usize {
+        self.0.offset
+    }
+
+    /// The same error, one field further out.
+    #[cold]
+    #[must_use]
+    pub fn in_field(mut self, name: &'static str) -> Self {
+        self.0.path.push(Step::Field(name));
+        self
+    }
+
+    /// The same error, one element further out.
+    #[cold]
+    #[must_use]
+    pub fn in_element(mut self, index: usize) -> Self {
+        self.0.path.push(Step::Element(index));
+        self
+    }
+
+    /// The same error, with the message's name.
+    #[cold]
+    #[must_use]
+    pub fn in_message(mut self, name: &'static str) -> Self {
+        self.0.message = name;
+        self
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = &*self.0;
+        write!(f, "{} v{}: ", place.message, place.version)?;
+        for (i, step) in place.path.iter().rev().enumerate() {
+            match step {
+                Step::Field(name) if i > 0 => write!(f, ".{name}")?,
+                Step::Field(name) => f.write_str(name)?,
+                Step::Element(index) => write!(f, "[{index}]")?,
+            }
+        }
+        if !place.path.is_empty() {
+            f.write_str(": ")?;
+        }
+        write!(f, "{} (byte {})", place.kind, place.offset)
+    }
+}
+
+impl fmt::Display for DecodeErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Short { need, left } => write!(f, "need {need} bytes, left {left}"),
+            Self::NegativeLength(len) => write!(f, "length {len} is negative"),
+            Self::TooMany { count, left } => write!(f, "{count} elements cannot be in the {left} bytes left"),
+            Self::Null => f.write_str("null, which this version does not allow here"),
+            Self::NotUtf8 => f.write_str("text is not UTF-8"),
+            Self::Trailing(left) => write!(f, "{left} bytes left over after the end"),
+            Self::NoSuchVersion { min, max } => write!(f, "no such version, it has {min} to {max}"),
+        }
+    }
+}
+
+impl fmt::Debug for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DecodeError({self})")
+    }
+}
+
+impl std::error::Error for DecodeError {}
