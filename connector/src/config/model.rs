@@ -1,0 +1,272 @@
+//! The checked configuration: what the rest of the connector works with. Every value here is valid; where a value
+//! came from and what was wrong with it is the business of the reading side.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use ottla_protocol::compression::Compression;
+
+pub use super::topics::{ExpressionError, TopicExpression};
+use crate::secret::Secret;
+
+/// One checked config file.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it was read from, as given by the user.
+    pub file: PathBuf,
+    /// The connections by name.
+    pub connections: BTreeMap<String, Connection>,
+    /// The tasks by name. Their `source` and `target` are keys of `connections`.
+    pub tasks: BTreeMap<String, Task>,
+}
+
+impl Config {
+    /// The connection a task reads from. `None` only for a task of another config.
+    pub fn source_of(&self, task: &Task) -> Option<&Connection> {
+        self.connections.get(&task.source)
+    }
+
+    /// The connection a task writes to. `None` only for a task of another config.
+    pub fn target_of(&self, task: &Task) -> Option<&Connection> {
+        self.connections.get(&task.target)
+    }
+}
+
+/// A named end that records come from or go to (`[connections.NAME]`).
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// The table's name.
+    pub name: String,
+    /// What the connection may be used for.
+    pub role: Role,
+    /// What a source does with a message that is not a JSON object.
+    pub on_bad_message: OnError,
+    /// What happens when the target refuses a record.
+    pub on_push_error: OnError,
+    /// What is at the other end.
+    pub kind: Kind,
+}
+
+/// The kinds of connections with their own settings.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// A Kafka cluster.
+    Kafka(Kafka),
+    /// A file of JSON objects, one a line, or standard input and output.
+    Jsonl(Jsonl),
+}
+
+/// Settings of a Kafka cluster.
+#[derive(Debug, Clone)]
+pub struct Kafka {
+    /// Where to reach it.
+    pub bootstrap: Bootstrap,
+    /// Which topics are read; as a target, a plain name is the topic written to.
+    pub topics: TopicExpression,
+    /// How many replicas must have a record before it counts as written.
+    pub acks: AckLevel,
+    /// How written batches are compressed.
+    pub compression: Compression,
+    /// The login, if the cluster asks for one.
+    pub auth: Option<Auth>,
+}
+
+/// Where a cluster is reached first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bootstrap {
+    /// The development broker inside this process; all connections that say so share one.
+    Embedded,
+    /// `host:port` each, IPv6 addresses in brackets; at least one, all checked.
+    Servers(Vec<String>),
+}
+
+/// The acknowledgement levels of the original's form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum AckLevel {
+    /// 0: not acknowledged; a lost record goes unnoticed.
+    None,
+    /// 1: written by the partition's leader.
+    Leader,
+    /// -1, the default. The original calls it "most in-sync replicas"; on the wire it is the same as `All`.
+    #[default]
+    Majority,
+    /// -1: written by all in-sync replicas.
+    All,
+}
+
+impl AckLevel {
+    /// The word used in config files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Leader => "leader",
+            Self::Majority => "majority",
+            Self::All => "all",
+        }
+    }
+}
+
+impl fmt::Display for AckLevel {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// What to do with a record that cannot go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum OnError {
+    /// Stop the task; the record's position is not passed, so a restart meets it again.
+    #[default]
+    Stop,
+    /// Count it, log it, pass it.
+    Skip,
+}
+
+impl OnError {
+    /// The word used in config files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+impl fmt::Display for OnError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// What a connection may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Role {
+    /// Only read from.
+    Source,
+    /// Only written to.
+    Target,
+    /// Either.
+    #[default]
+    Both,
+}
+
+impl Role {
+    /// May a task read from it?
+    pub fn reads(self) -> bool {
+        self != Self::Target
+    }
+
+    /// May a task write to it?
+    pub fn writes(self) -> bool {
+        self != Self::Source
+    }
+
+    /// The word used in config files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Target => "target",
+            Self::Both => "both",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// Settings of a JSONL end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Jsonl {
+    /// Where the lines are.
+    pub path: JsonlPath,
+}
+
+/// Where JSONL lines are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JsonlPath {
+    /// A file; a relative path starts at the directory the command was started in.
+    File(PathBuf),
+    /// `-`: standard input as a source, standard output as a target.
+    Stdio,
+}
+
+impl fmt::Display for JsonlPath {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(out),
+            Self::Stdio => out.write_str("-"),
+        }
+    }
+}
+
+/// A login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Auth {
+    /// How the login is carried out.
+    pub mechanism: Mechanism,
+    /// The account.
+    pub username: String,
+    /// Its password.
+    pub password: Secret,
+}
+
+/// The SASL mechanisms that can be configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mechanism {
+    /// RFC 4616: account and password, readable by anyone on the wire.
+    Plain,
+}
+
+impl Mechanism {
+    /// The word used in config files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+        }
+    }
+}
+
+/// A named job (`[tasks.NAME]`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// The table's name; part of the name of the task's consumer group.
+    pub name: String,
+    /// The connection read from.
+    pub source: String,
+    /// The connection written to.
+    pub target: String,
+    /// What part of the source is moved.
+    pub mode: Mode,
+}
+
+/// What part of the source a task moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// What is there when the task starts, then the task is complete.
+    Full,
+    /// Only what comes after the task's first start.
+    Incremental,
+    /// Everything, for ever.
+    FullIncremental,
+}
+
+impl Mode {
+    /// The word used in config files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Incremental => "incremental",
+            Self::FullIncremental => "full+incremental",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
