@@ -31,9 +31,10 @@ impl RequestHeader {
         let api_key = ApiKey(i16::decode(input).map_err(|e| e.in_field("api_key"))?);
         let api_version = i16::decode(input).map_err(|e| e.in_field("api_version"))?;
         let correlation_id = i32::decode(input).map_err(|e| e.in_field("correlation_id"))?;
-        let client_id = match has_client_id(api_key, api_version) {
-            true => Option::<String>::decode(input).map_err(|e| e.in_field("client_id"))?,
-            false => None,
+        let client_id = if has_client_id(api_key, api_version) {
+            Option::<String>::decode(input).map_err(|e| e.in_field("client_id"))?
+        } else {
+            None
         };
         Ok(Self { api_key, api_version, correlation_id, client_id })
     }

@@ -30,11 +30,13 @@ impl Gate {
     }
 
     /// The same, null only from version `min` on.
+    #[must_use]
     pub const fn null_from(self, min: i16) -> Self {
         Self { null_from: min, ..self }
     }
 
     /// The same, dropped silently by versions that lack it.
+    #[must_use]
     pub const fn ignorable(self) -> Self {
         Self { ignorable: true, ..self }
     }

@@ -53,13 +53,11 @@ impl<T: Nullable> Wire for Option<T> {
     const SHAPE: Shape = Shape::Nullable(&T::SHAPE);
 
     fn encode(&self, out: &mut Writer) -> Result<(), EncodeError> {
-        match self {
-            Some(value) => value.encode(out),
-            None => {
-                T::encode_null(out);
-                Ok(())
-            }
+        if let Some(value) = self {
+            return value.encode(out);
         }
+        T::encode_null(out);
+        Ok(())
     }
 
     fn decode(input: &mut Reader) -> Result<Self, DecodeError> {
