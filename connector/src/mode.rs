@@ -1,0 +1,41 @@
+//! The three sync modes, and the names under which Kafka keeps how far a task is.
+//!
+//! A task's state lives in the source cluster, so that it survives a change of host and shows up in every lag tool:
+//!
+//! - The *record* is the committed offset of the group [`group`] for each partition.
+//! - The *mark* "a full sync of this task completed this partition" is a committed offset of a second group,
+//!   [`full_group`]: it stays when the offsets of the first are reset or deleted. Its offset is the end that the full
+//!   sync read up to. The mark is kept per partition, so a partition that is added later carries none.
+//!
+//! Neither group ever has members, so nothing rebalances. A broker forgets the offsets of such a group when they were
+//! not committed again for `offsets.retention.minutes` (7 days by default, 1 day before Kafka 2.0); a running task
+//! commits all of them again every [`RENEW_EVERY`], and every start renews the mark.
+//! When both were forgotten the task starts as a new one.
+
+use std::time::Duration;
+
+pub use crate::config::model::Mode;
+
+/// How often a running task commits every position again, moved or not, so that brokers do not forget idle ones.
+pub const RENEW_EVERY: Duration = Duration::from_secs(6 * 3600);
+
+/// The name of a task's consumer group: `ottla-<task>`. It depends on nothing but the task's name.
+pub fn group(task: &str) -> String {
+    format!("ottla-{task}")
+}
+
+/// The name of the group that keeps the marks of completed full syncs: `ottla-<task>.full`.
+pub fn full_group(task: &str) -> String {
+    format!("ottla-{task}.full")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_groups_are_named_after_the_task_and_nothing_else() {
+        assert_eq!(group("shop-to-file"), "ottla-shop-to-file");
+        assert_eq!(full_group("shop-to-file"), "ottla-shop-to-file.full");
+    }
+}
