@@ -1,0 +1,194 @@
+//! Reads and checks a config file, without ever opening a socket. One run finds all mistakes, and each is shown with
+//! file, line, column, the line itself, and what to write instead; the form is that of [`Report::render`].
+//!
+//! The file is TOML. [`keys`] lists every key with its meaning and its name in the original's form.
+
+pub mod address;
+mod connection;
+mod environment;
+mod interpolate;
+pub mod keys;
+mod mistake;
+pub mod model;
+mod nearest;
+mod read;
+mod redact;
+mod render;
+mod syntax;
+mod task;
+pub mod topics;
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::ops::Range;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+pub use self::environment::{Environment, FixedEnvironment, ProcessEnvironment};
+pub use self::mistake::{Mistake, Place, Report, Severity};
+pub use self::model::*;
+pub use self::render::Paint;
+
+use self::keys::Section;
+use self::mistake::shown;
+use self::read::{Reader, Table};
+use crate::exit::Failure;
+
+/// The largest config file that is read, in bytes.
+const FILE_LIMIT: u64 = 1024 * 1024;
+
+/// The longest name of a connection or task, in characters. Names become part of consumer group names.
+const NAME_LIMIT: usize = 100;
+
+/// A file after all checks.
+#[derive(Debug)]
+pub struct Checked {
+    /// The config, if there was no error.
+    pub config: Option<Config>,
+    /// All mistakes; with a config, they are warnings only.
+    pub report: Report,
+}
+
+/// Reads and checks a file.
+///
+/// # Errors
+/// Exit 2 when the file cannot be read, is not UTF-8 or is larger than 1 MiB. Mistakes inside of the file are no
+/// error of this function; they are in the report.
+pub fn check_file(file: &Path, environment: &dyn Environment) -> Result<Checked, Failure> {
+    let name = shown(&file.to_string_lossy());
+    let cannot = |error: std::io::Error| {
+        Failure::usage(format!("the config file `{name}` cannot be read: {error}")).with_help("give the path of a TOML file")
+    };
+    if std::fs::metadata(file).map_err(cannot)?.is_dir() {
+        return Err(Failure::usage(format!("`{name}` is a directory")).with_help("give the path of a TOML file"));
+    }
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(file).map_err(cannot)?;
+    opened.take(FILE_LIMIT + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() as u64 > FILE_LIMIT {
+        let message = format!("the config file `{name}` is larger than {FILE_LIMIT} bytes");
+        return Err(Failure::usage(message).with_help("is it a data file?"));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| not_utf8(&name, &error))?;
+    Ok(check_text(file, &text, environment))
+}
+
+fn not_utf8(name: &str, error: &std::string::FromUtf8Error) -> Failure {
+    let valid = error.utf8_error().valid_up_to();
+    let bytes = error.as_bytes();
+    let before = String::from_utf8_lossy(bytes.get(..valid).unwrap_or_default());
+    let place = render::place(&before, valid);
+    let byte = bytes.get(valid).copied().unwrap_or_default();
+    Failure::usage(format!("{name}:{}:{}: the file is not UTF-8 text (byte 0x{byte:02x})", place.line, place.column))
+        .with_help("save it as UTF-8; editors may have saved it as GBK, Latin-1 or UTF-16")
+}
+
+/// Checks the text of a file; `file` is only used to name it.
+pub fn check_text(file: &Path, text: &str, environment: &dyn Environment) -> Checked {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let mut reader = Reader::new(text, environment);
+    let config = read_document(&mut reader, file, document.get_ref());
+    let mut mistakes = syntax::mistakes(text, &errors);
+    let broken: Vec<_> = mistakes.iter().filter_map(|mistake| mistake.at.clone()).collect();
+    mistakes.extend(reader.mistakes.into_iter().filter(|mistake| stands(text, mistake, &broken)));
+    let report = Report::new(file, text, mistakes, reader.masks);
+    Checked { config: if report.has_errors() { None } else { Some(config) }, report }
+}
+
+/// Does a mistake stand beside the syntax errors, or could it be a consequence of one?
+fn stands(text: &str, mistake: &Mistake, broken: &[Range<usize>]) -> bool {
+    let Some(at) = mistake.at.as_ref().filter(|_| !broken.is_empty()) else {
+        return broken.is_empty();
+    };
+    // A syntax error anywhere inside of the value makes what was read of it a guess.
+    let lines = syntax::line_around(text, at.start).start..syntax::line_around(text, at.end).end;
+    !mistake.of_absence && !broken.iter().any(|fault| fault.start <= lines.end && fault.end >= lines.start)
+}
+
+fn read_document(reader: &mut Reader<'_>, file: &Path, document: &DeTable<'_>) -> Config {
+    let whole = Table { section: Section::File, at: 0..0, fields: document, kind: None };
+    let meant = reader.check_keys(&whole);
+    let connections = entries(reader, document, "connections");
+    let names: Vec<String> = connections.iter().map(|entry| entry.name.to_owned()).collect();
+    if connections.is_empty() && !meant.contains(&"connections") {
+        let mistake = Mistake::whole_file("the file has no connection");
+        reader.push(Mistake { of_absence: true, ..mistake.help("add a table [connections.NAME]; `ottla check --keys` lists all keys") });
+    }
+    let read: Vec<_> = connections
+        .into_iter()
+        .map(|entry| connection::read(reader, entry.name, entry.table(Section::Connection)))
+        .collect();
+    let tasks: Vec<_> = entries(reader, document, "tasks")
+        .into_iter()
+        .map(|entry| task::read(reader, entry.name, &entry.table(Section::Task), &names))
+        .collect();
+    // Good connections and tasks are checked against each other even when others are broken.
+    let config = Config {
+        file: file.to_owned(),
+        connections: read.into_iter().flatten().map(|read| (read.name.clone(), read)).collect(),
+        tasks: BTreeMap::new(),
+    };
+    let tasks: Vec<_> = tasks.into_iter().flatten().collect();
+    task::check(reader, &config, &tasks);
+    let tasks = tasks.into_iter().map(|placed| (placed.task.name.clone(), placed.task)).collect();
+    Config { tasks, ..config }
+}
+
+/// One named table below `[connections]` or `[tasks]`.
+struct Entry<'t, 'i> {
+    name: &'t str,
+    at: Range<usize>,
+    fields: &'t DeTable<'i>,
+}
+
+impl<'t, 'i> Entry<'t, 'i> {
+    fn table(&self, section: Section) -> Table<'t, 'i> {
+        Table { section, at: self.at.clone(), fields: self.fields, kind: None }
+    }
+}
+
+fn entries<'t, 'i>(reader: &mut Reader<'_>, document: &'t DeTable<'i>, key: &str) -> Vec<Entry<'t, 'i>> {
+    let Some(value) = document.get(key) else { return Vec::new() };
+    let Some(tables) = reader.table(key, value) else { return Vec::new() };
+    let mut out = Vec::new();
+    for (name, value) in tables {
+        check_name(reader, name.get_ref(), name.span());
+        if let Some(fields) = entry_table(reader, key, name.get_ref(), value) {
+            // The head of a table that was opened only by its sub-tables is not in the file.
+            let at = if value.span().is_empty() { name.span() } else { value.span() };
+            out.push(Entry { name: name.get_ref().as_ref(), at, fields });
+        }
+    }
+    out
+}
+
+fn entry_table<'t, 'i>(
+    reader: &mut Reader<'_>,
+    key: &str,
+    name: &str,
+    value: &'t Spanned<DeValue<'i>>,
+) -> Option<&'t DeTable<'i>> {
+    let fields = value.get_ref().as_table();
+    if fields.is_none() {
+        let name = shown(name);
+        let message = format!("`{name}` has to be a table of its own below `{key}`");
+        reader.push(Mistake::error(value.span(), message).help(format!("write [{key}.{name}], with its keys in lines below")));
+    }
+    fields
+}
+
+fn check_name(reader: &mut Reader<'_>, name: &str, at: Range<usize>) {
+    let legal = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let problem = if name.is_empty() {
+        "a name cannot be empty".to_owned()
+    } else if name.chars().count() > NAME_LIMIT {
+        format!("a name has at most {NAME_LIMIT} characters")
+    } else if !name.starts_with(|c: char| c.is_alphanumeric() || c == '_') || !name.chars().all(legal) {
+        format!("`{}` cannot be a name", shown(name))
+    } else {
+        return;
+    };
+    reader.push(Mistake::error(at, problem).help("a name has letters (Chinese ones too), digits, `_`, `-` and `.`"));
+}

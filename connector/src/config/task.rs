@@ -1,0 +1,168 @@
+//! `[tasks.NAME]`, and what a task asks of its two connections.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::keys::{self, Section};
+use super::mistake::{Mistake, shown};
+use super::model::{Bootstrap, Config, Connection, Jsonl, JsonlPath, Kafka, Kind, Mode, Task};
+use super::nearest::nearest;
+use super::read::{Reader, Table};
+
+pub(super) const MODES: [(&str, Mode); 3] =
+    [("full", Mode::Full), ("incremental", Mode::Incremental), ("full+incremental", Mode::FullIncremental)];
+
+/// A task with the places of its two ends, for mistakes found later.
+pub(super) struct Placed {
+    pub(super) task: Task,
+    pub(super) source_at: Range<usize>,
+    pub(super) target_at: Range<usize>,
+}
+
+/// Reads one task. `names` are all connections of the file, broken ones included.
+pub(super) fn read(reader: &mut Reader<'_>, name: &str, table: &Table<'_, '_>, names: &[String]) -> Option<Placed> {
+    let meant = reader.check_keys(table);
+    let mode = reader.required(table, "mode", &meant).zip(keys::find(Section::Task, "mode"));
+    let mode = mode.and_then(|(value, key)| reader.word(key, value, &MODES));
+    let source = end(reader, table, "source", &meant, names);
+    let target = end(reader, table, "target", &meant, names);
+    let ((source, source_at), (target, target_at)) = (source?, target?);
+    Some(Placed { task: Task { name: name.to_owned(), source, target, mode: mode? }, source_at, target_at })
+}
+
+fn end(
+    reader: &mut Reader<'_>,
+    table: &Table<'_, '_>,
+    key: &'static str,
+    meant: &[&'static str],
+    names: &[String],
+) -> Option<(String, Range<usize>)> {
+    let value = reader.required(table, key, meant)?;
+    let text = reader.filled_text(key, value)?;
+    if names.contains(&text.value) {
+        return Some((text.value, text.at));
+    }
+    let near = if text.from_outside { None } else { nearest(&text.value, names.iter().map(String::as_str)) };
+    let help = match near {
+        Some(name) => format!("write \"{}\"", shown(name)),
+        None if names.is_empty() => "add a table [connections.NAME]".to_owned(),
+        None => format!("the connections are {}", listed(names)),
+    };
+    let message = format!("there is no connection {}", text.quoted());
+    reader.push(Mistake { of_absence: true, ..Mistake::error(text.at, message).help(help) });
+    None
+}
+
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let mut list: Vec<_> = names.iter().take(SHOWN).map(|name| format!("\"{}\"", shown(name))).collect();
+    if names.len() > SHOWN {
+        list.push(format!("and {} more", names.len() - SHOWN));
+    }
+    list.join(", ")
+}
+
+/// Checks that each task's connections may and can do what the task asks of them.
+pub(super) fn check(reader: &mut Reader<'_>, config: &Config, tasks: &[Placed]) {
+    for placed in tasks {
+        let source = config.connections.get(&placed.task.source);
+        let target = config.connections.get(&placed.task.target);
+        if let Some(source) = source.filter(|source| !source.role.reads()) {
+            let message = format!("the connection `{}` has role \"{}\" and cannot be a source", source.name, source.role);
+            reader.push(Mistake::error(placed.source_at.clone(), message).help("give it role = \"both\" or \"source\""));
+        }
+        if let Some(target) = target.filter(|target| !target.role.writes()) {
+            let message = format!("the connection `{}` has role \"{}\" and cannot be a target", target.name, target.role);
+            reader.push(Mistake::error(placed.target_at.clone(), message).help("give it role = \"both\" or \"target\""));
+        }
+        if let (Some(source), Some(target)) = (source, target) {
+            check_pair(reader, placed, source, target);
+        }
+    }
+    check_shared_files(reader, config, tasks);
+}
+
+fn check_pair(reader: &mut Reader<'_>, placed: &Placed, source: &Connection, target: &Connection) {
+    let at = placed.target_at.clone();
+    let mistake = match (&source.kind, &target.kind) {
+        (Kind::Kafka(from), Kind::Kafka(to)) => kafka_loop(from, to, at),
+        (Kind::Jsonl(_), Kind::Kafka(to)) if to.topics.literal().is_none() => Some(
+            Mistake::error(at, format!("lines have no topic, and `topics` of `{}` does not name one", target.name))
+                .help("give the target connection a plain topic name: topics = \"orders\""),
+        ),
+        (Kind::Jsonl(from), Kind::Jsonl(to)) if from == to && from.path != JsonlPath::Stdio => {
+            Some(Mistake::error(at, format!("the task would write the file it reads: `{}`", shown(&from.path.to_string())))
+                .help("write to another file"))
+        }
+        _ => None,
+    };
+    reader.mistakes.extend(mistake);
+}
+
+/// A task that reads what it writes would never come to an end of it.
+fn kafka_loop(from: &Kafka, to: &Kafka, at: Range<usize>) -> Option<Mistake> {
+    if !same_cluster(&from.bootstrap, &to.bootstrap) {
+        return None;
+    }
+    match to.topics.literal() {
+        None => Some(
+            Mistake::error(at, "source and target are the same cluster, and every record would go back into its own topic")
+                .help("give the target a connection of its own with a plain topic name: topics = \"orders-copy\""),
+        ),
+        Some(topic) if from.topics.matches(&topic) => Some(
+            Mistake::error(at, format!("the task would read the topic it writes, `{topic}`, on the same cluster"))
+                .help("write to a topic that the source's `topics` does not match"),
+        ),
+        Some(_) => None,
+    }
+}
+
+fn same_cluster(one: &Bootstrap, other: &Bootstrap) -> bool {
+    match (one, other) {
+        (Bootstrap::Embedded, Bootstrap::Embedded) => true,
+        (Bootstrap::Servers(one), Bootstrap::Servers(other)) => {
+            one.iter().any(|server| other.iter().any(|same| same.eq_ignore_ascii_case(server)))
+        }
+        _ => false,
+    }
+}
+
+/// A file has one writer, and standard input one reader: two tasks would tear each other's lines apart.
+fn check_shared_files(reader: &mut Reader<'_>, config: &Config, tasks: &[Placed]) {
+    let mut written: BTreeMap<&std::path::Path, &str> = BTreeMap::new();
+    let mut reads_stdin: Option<&str> = None;
+    for placed in tasks {
+        let name = placed.task.name.as_str();
+        if let Some(Jsonl { path: JsonlPath::Stdio }) = jsonl(config, &placed.task.source)
+            && let Some(other) = reads_stdin.replace(name)
+        {
+            let message = format!("the task `{other}` reads standard input already");
+            reader.push(Mistake::error(placed.source_at.clone(), message).help("one task at most can read `-`"));
+        }
+        if let Some(Jsonl { path: JsonlPath::File(path) }) = jsonl(config, &placed.task.target)
+            && let Some(other) = written.insert(path, name)
+        {
+            let message = format!("the task `{other}` writes the same file `{}`", shown(&path.to_string_lossy()));
+            reader.push(Mistake::error(placed.target_at.clone(), message).help("give each task a file of its own"));
+        }
+    }
+}
+
+fn jsonl<'c>(config: &'c Config, name: &str) -> Option<&'c Jsonl> {
+    match &config.connections.get(name)?.kind {
+        Kind::Jsonl(jsonl) => Some(jsonl),
+        Kind::Kafka(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_documented_mode_is_understood() {
+        let documented = keys::find(Section::Task, "mode").unwrap().words;
+        assert_eq!(documented, MODES.map(|(word, _)| word));
+        assert_eq!(documented, MODES.map(|(_, mode)| mode.name()));
+    }
+}
