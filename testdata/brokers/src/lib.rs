@@ -1,1 +1,41 @@
-//! Under construction.
+//! Starts real Apache Kafka releases on loopback, for the tests and by hand.
+//!
+//! Every release comes as its Maven artifacts, is fetched once into a cache of jars, and is run by the Java that is on
+//! the path: no distribution archive, no container. A [`Kafka`] is one cluster of one or more brokers (with their
+//! ZooKeeper, where the release needs one) in processes of their own. It is ready when [`Kafka::start`] returns, and
+//! all of it is gone when the value is dropped or the process that started it ends, however it ends.
+//!
+//! ```no_run
+//! use ottla_brokers::{Kafka, Release};
+//!
+//! let kafka = Kafka::start(Release::from_env()?)?;
+//! kafka.admin()?.create_topic("orders", 3, 1)?;
+//! println!("{}", kafka.bootstrap());
+//! # Ok::<(), ottla_brokers::Error>(())
+//! ```
+//!
+//! Beside the brokers stand the independent clients that tests compare with: [`kcat()`], Kafka's own tools
+//! ([`Kafka::tool`]), kafka-python ([`python()`]) and a small hand-written [`Admin`]. None of them shares a line with the
+//! product.
+//!
+//! It deliberately offers no TLS, no SCRAM, no Kerberos yet, and nothing beyond 127.0.0.1.
+
+mod admin;
+mod command;
+mod error;
+mod files;
+mod guard;
+mod jars;
+mod kafka;
+mod options;
+mod ports;
+mod release;
+mod tools;
+mod wire;
+
+pub use admin::{Admin, TopicLayout};
+pub use command::{Finished, kcat, python, run};
+pub use error::Error;
+pub use kafka::Kafka;
+pub use options::{KafkaOptions, SaslUser};
+pub use release::Release;

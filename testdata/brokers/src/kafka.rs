@@ -1,0 +1,347 @@
+//! A running cluster.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::files::{self, Ports};
+use crate::guard::{Guarded, Janitor};
+use crate::{Admin, Error, KafkaOptions, Release, jars, ports, run};
+
+/// From start to ready. A broker needs 2 to 6 s by itself; a loaded machine and three of them need patience.
+const READY: Duration = Duration::from_mins(2);
+/// From TERM to KILL.
+const STOP: Duration = Duration::from_secs(15);
+/// Starts that another process took a port away from.
+const TRIES: usize = 3;
+/// Any 22 characters of URL-safe Base64 that make 16 bytes.
+const CLUSTER_ID: &str = "Q2x1c3Rlci1mb3ItdGVzdA";
+
+/// A real Kafka cluster on loopback, ready for use.
+///
+/// All methods take `&self`, so that the tests of one binary can share one cluster in a `static`. Dropping it, or ending
+/// the process in whatever way, kills all its processes and removes its data; with the environment variable
+/// `OTTLA_KAFKA_KEEP` set, or while the thread that drops it is panicking, the data and logs stay and their place is
+/// printed.
+#[derive(Debug)]
+pub struct Kafka {
+    release: Release,
+    options: KafkaOptions,
+    jars: PathBuf,
+    ports: Vec<Ports>,
+    zookeeper_port: Option<u16>,
+    brokers: Vec<Mutex<Option<Guarded>>>,
+    zookeeper: Option<Guarded>,
+    janitor: Option<Janitor>,
+    directory: Option<TempDir>,
+}
+
+impl Kafka {
+    /// Starts one broker of a release and waits until it answers.
+    pub fn start(release: Release) -> Result<Self, Error> {
+        Self::start_with(release, KafkaOptions::default())
+    }
+
+    /// Starts a cluster and waits until every broker answers and knows all the others.
+    #[expect(clippy::needless_pass_by_value, reason = "each try copies them; callers make them for this call")]
+    pub fn start_with(release: Release, options: KafkaOptions) -> Result<Self, Error> {
+        let jars = jars::directory(&release)?;
+        let mut tries = 1;
+        loop {
+            let mut kafka = Self::laid_out(&release, &options, &jars)?;
+            match kafka.launch() {
+                Ok(()) => return Ok(kafka),
+                Err(Error::NotReady { tail, .. }) if tries < TRIES && is_port_clash(&tail) => tries += 1,
+                Err(error) => {
+                    kafka.keep();
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// The release that runs.
+    pub fn release(&self) -> &Release {
+        &self.release
+    }
+
+    /// All brokers without security, as `host:port,host:port`.
+    pub fn bootstrap(&self) -> String {
+        (0..self.ports.len()).map(|index| self.address(index)).collect::<Vec<_>>().join(",")
+    }
+
+    /// All brokers' SASL PLAIN listeners, if [`KafkaOptions::sasl_plain`] named users.
+    pub fn sasl_bootstrap(&self) -> Option<String> {
+        let ports: Option<Vec<_>> =
+            self.ports.iter().map(|ports| ports.sasl.map(|port| format!("127.0.0.1:{port}"))).collect();
+        ports.map(|addresses| addresses.join(","))
+    }
+
+    /// The `host:port` of one broker (from 0; its id in the cluster is one more).
+    ///
+    /// # Panics
+    ///
+    /// When there is no such broker.
+    pub fn address(&self, index: usize) -> String {
+        format!("127.0.0.1:{}", self.ports[index].plain)
+    }
+
+    /// Quick administrative requests, sent to a broker that runs.
+    pub fn admin(&self) -> Result<Admin, Error> {
+        let alive = (0..self.brokers.len()).find(|index| self.slot(*index).is_some());
+        Ok(Admin::new(&self.address(alive.unwrap_or(0))))
+    }
+
+    /// Where data and logs lie while the cluster runs.
+    pub fn directory(&self) -> &Path {
+        self.directory.as_ref().map_or(Path::new(""), TempDir::path)
+    }
+
+    /// The directory of a partition's segment files on a broker.
+    pub fn partition_directory(&self, index: usize, topic: &str, partition: i32) -> PathBuf {
+        self.directory().join(format!("data-{index}")).join(format!("{topic}-{partition}"))
+    }
+
+    /// Kills a broker with SIGKILL. It is gone when this returns.
+    pub fn kill(&self, index: usize) {
+        if let Some(process) = self.slot(index).take() {
+            process.kill();
+        }
+    }
+
+    /// Stops a broker in order. It is gone when this returns.
+    pub fn stop(&self, index: usize) {
+        let process = self.slot(index).take();
+        if let Some(process) = process {
+            process.stop(STOP);
+        }
+    }
+
+    /// Starts a killed or stopped broker again, on the same port and the same data, and waits until it answers.
+    pub fn start_again(&self, index: usize) -> Result<(), Error> {
+        let deadline = Instant::now() + READY;
+        loop {
+            if self.slot(index).is_none() {
+                let process = self.spawn_broker(index)?;
+                *self.slot(index) = Some(process);
+            }
+            match self.await_broker(index, 1, deadline) {
+                // ZooKeeper still holds the killed process's registration until its session times out.
+                Err(Error::NotReady { tail, .. }) if is_still_registered(&tail) && Instant::now() < deadline => {
+                    self.kill(index);
+                    thread::sleep(Duration::from_millis(500));
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    pub(crate) fn zookeeper_port(&self) -> Option<u16> {
+        self.zookeeper_port
+    }
+
+    pub(crate) fn jars(&self) -> &Path {
+        &self.jars
+    }
+
+    fn laid_out(release: &Release, options: &KafkaOptions, jars: &Path) -> Result<Self, Error> {
+        let temporary = std::env::temp_dir();
+        let prefix = format!("ottla-kafka-{release}-");
+        let directory = tempfile::Builder::new().prefix(&prefix).tempdir().map_err(Error::file(temporary))?;
+        let count = options.brokers.max(1);
+        let ports = (0..count)
+            .map(|_| {
+                let sasl = if options.sasl_plain.is_empty() { None } else { Some(ports::free()?) };
+                Ok(Ports { plain: ports::free()?, sasl, controller: ports::free()? })
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        let zookeeper_port = if release.uses_zookeeper() { Some(ports::free()?) } else { None };
+        let janitor = Some(Janitor::hire(directory.path())?);
+        Ok(Self {
+            release: release.clone(),
+            options: options.clone(),
+            jars: jars.to_owned(),
+            ports,
+            zookeeper_port,
+            brokers: (0..count).map(|_| Mutex::new(None)).collect(),
+            zookeeper: None,
+            janitor,
+            directory: Some(directory),
+        })
+    }
+
+    fn launch(&mut self) -> Result<(), Error> {
+        let deadline = Instant::now() + READY;
+        self.write_files()?;
+        if self.zookeeper_port.is_some() {
+            self.zookeeper = Some(self.spawn_zookeeper()?);
+        } else {
+            self.format_storage()?;
+        }
+        for index in 0..self.brokers.len() {
+            let process = self.spawn_broker(index)?;
+            *self.slot(index) = Some(process);
+        }
+        (0..self.brokers.len()).try_for_each(|index| self.await_broker(index, self.brokers.len(), deadline))
+    }
+
+    fn write_files(&self) -> Result<(), Error> {
+        self.write("log4j.properties", files::LOG4J)?;
+        self.write("log4j2.properties", files::LOG4J2)?;
+        self.write("jaas.conf", &files::jaas_file(&self.options))?;
+        if let Some(port) = self.zookeeper_port {
+            self.write("zookeeper.properties", &files::zookeeper(&self.directory().join("zookeeper"), port))?;
+        }
+        for index in 0..self.ports.len() {
+            let data = self.directory().join(format!("data-{index}"));
+            let (release, options, ports) = (&self.release, &self.options, &self.ports);
+            let text = files::broker(release, options, index, ports, self.zookeeper_port, &data);
+            self.write(&format!("broker-{index}.properties"), &text)?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<(), Error> {
+        let path = self.directory().join(name);
+        fs::write(&path, text).map_err(Error::file(path))
+    }
+
+    fn format_storage(&self) -> Result<(), Error> {
+        for index in 0..self.ports.len() {
+            let file = self.directory().join(format!("broker-{index}.properties"));
+            let mut words = self.java("kafka.tools.StorageTool", 128);
+            words.extend(["format", "-t", CLUSTER_ID, "-c"].map(OsString::from));
+            words.push(file.into());
+            let mut command = std::process::Command::new(&words[0]);
+            run(command.args(&words[1..]), &[], READY)?.success()?;
+        }
+        Ok(())
+    }
+
+    fn spawn_zookeeper(&self) -> Result<Guarded, Error> {
+        let mut words = self.java("org.apache.zookeeper.server.quorum.QuorumPeerMain", 128);
+        words.push(self.directory().join("zookeeper.properties").into());
+        Guarded::spawn(&words, &self.directory().join("zookeeper.log"))
+    }
+
+    fn spawn_broker(&self, index: usize) -> Result<Guarded, Error> {
+        let mut words = self.java("kafka.Kafka", self.options.heap_mib);
+        words.push(self.directory().join(format!("broker-{index}.properties")).into());
+        self.set_old_log_aside(index)?;
+        Guarded::spawn(&words, &self.log(index))
+    }
+
+    /// `java`, its flags and the class to run.
+    fn java(&self, class: &str, heap_mib: u32) -> Vec<OsString> {
+        let directory = self.directory().display();
+        let mut words: Vec<OsString> = vec!["java".into(), format!("-Xmx{heap_mib}m").into()];
+        words.extend(["-XX:+UseSerialGC", "-Dzookeeper.sasl.client=false"].map(OsString::from));
+        words.push(format!("-Dlog4j.configuration=file:{directory}/log4j.properties").into());
+        words.push(format!("-Dlog4j2.configurationFile={directory}/log4j2.properties").into());
+        if !self.options.sasl_plain.is_empty() && !self.release.at_least(1, 1) {
+            words.push(format!("-Djava.security.auth.login.config={directory}/jaas.conf").into());
+        }
+        words.extend(self.options.jvm.iter().map(OsString::from));
+        words.extend(["-cp".into(), format!("{}/*", self.jars.display()).into(), class.into()]);
+        words
+    }
+
+    fn log(&self, index: usize) -> PathBuf {
+        self.directory().join(format!("broker-{index}.log"))
+    }
+
+    /// Each start has a log of its own, so that an earlier start's errors are not taken for this one's.
+    fn set_old_log_aside(&self, index: usize) -> Result<(), Error> {
+        let log = self.log(index);
+        if !log.exists() {
+            return Ok(());
+        }
+        let mut turn = 1_u32;
+        while log.with_extension(format!("{turn}.log")).exists() {
+            turn += 1;
+        }
+        fs::rename(&log, log.with_extension(format!("{turn}.log"))).map_err(Error::file(&log))
+    }
+
+    /// Waits until a broker answers Metadata with a controller and at least `expected` brokers, itself among them.
+    fn await_broker(&self, index: usize, expected: usize, deadline: Instant) -> Result<(), Error> {
+        let (id, admin) = (index as i32 + 1, Admin::new(&self.address(index)));
+        loop {
+            // Until it is up, every answer but the right one means "not yet".
+            let cluster = admin.cluster().ok();
+            if cluster.is_some_and(|seen| {
+                seen.brokers.len() >= expected && seen.controller >= 0 && seen.brokers.contains_key(&id)
+            }) {
+                return Ok(());
+            }
+            if let Some(status) = self.slot(index).as_mut().and_then(Guarded::ended) {
+                return Err(self.not_ready(index, &format!("ended with {status}")));
+            }
+            if Instant::now() >= deadline {
+                return Err(self.not_ready(index, &format!("was not ready after {READY:?}")));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn not_ready(&self, index: usize, how: &str) -> Error {
+        let log = self.log(index);
+        let tail = telling_lines(&fs::read_to_string(&log).unwrap_or_default());
+        let what = format!("broker {}", index + 1);
+        Error::NotReady { what, release: self.release.to_string(), how: how.to_owned(), log, tail }
+    }
+
+    fn slot(&self, index: usize) -> std::sync::MutexGuard<'_, Option<Guarded>> {
+        self.brokers[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves data and logs where they are.
+    fn keep(&mut self) {
+        if let Some(janitor) = self.janitor.take() {
+            janitor.dismiss();
+        }
+        if let Some(directory) = self.directory.take() {
+            eprintln!("Kafka {}: data and logs are kept in {}", self.release, directory.keep().display());
+        }
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        if let Some(process) = self.zookeeper.take() {
+            process.kill();
+        }
+        for index in 0..self.brokers.len() {
+            self.kill(index);
+        }
+        if thread::panicking() || std::env::var_os("OTTLA_KAFKA_KEEP").is_some() {
+            self.keep();
+        }
+        drop(self.directory.take());
+        if let Some(janitor) = self.janitor.take() {
+            janitor.dismiss();
+        }
+    }
+}
+
+/// The lines of a log that say why a start failed, and its end.
+fn telling_lines(log: &str) -> String {
+    let lines: Vec<_> = log.lines().collect();
+    let (before, end) = lines.split_at(lines.len().saturating_sub(15));
+    let tells = |line: &&&str| ["ERROR", "FATAL", "Exception"].iter().any(|word| line.contains(word));
+    let errors = before.iter().filter(tells).take(20);
+    errors.chain(end).copied().collect::<Vec<_>>().join("\n")
+}
+
+fn is_still_registered(log: &str) -> bool {
+    log.contains("NodeExists") || log.contains("already registered")
+}
+
+fn is_port_clash(log: &str) -> bool {
+    log.contains("Address already in use") || log.contains("failed to bind")
+}

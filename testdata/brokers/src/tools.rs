@@ -1,0 +1,78 @@
+//! Kafka's own command-line tools, run from the release's jars.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::{Error, Finished, Kafka, jars, run};
+
+const PATIENCE: Duration = Duration::from_mins(2);
+
+impl Kafka {
+    /// Runs one of the release's Java classes with these arguments and this standard input, for at most two minutes.
+    pub fn tool(&self, class: &str, args: &[&str], input: &[u8]) -> Result<Finished, Error> {
+        let mut command = Command::new("java");
+        // Compiled quickly rather than well: a tool lives for a second.
+        command.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dzookeeper.sasl.client=false"]);
+        command.arg("-cp").arg(format!("{}/*", self.jars().display())).arg(class).args(args);
+        run(&mut command, input, PATIENCE)?.success()
+    }
+
+    /// `kafka-topics` with its address argument added (`--zookeeper` before 2.2, `--bootstrap-server` after).
+    pub fn topics_tool(&self, args: &[&str]) -> Result<Finished, Error> {
+        let class = self.class(&["kafka.admin.TopicCommand", "org.apache.kafka.tools.TopicCommand"])?;
+        let (option, address) = match self.zookeeper_port() {
+            Some(port) if !self.release().tools_use_bootstrap_server() => ("--zookeeper", format!("127.0.0.1:{port}")),
+            _ => ("--bootstrap-server", self.bootstrap()),
+        };
+        self.tool(class, &[&[option, &address], args].concat(), &[])
+    }
+
+    /// `kafka-console-producer`: each line of `input` becomes a record of the topic.
+    pub fn console_producer(
+        &self,
+        bootstrap: &str,
+        topic: &str,
+        args: &[&str],
+        input: &[u8],
+    ) -> Result<Finished, Error> {
+        let class = self.class(&["kafka.tools.ConsoleProducer", "org.apache.kafka.tools.ConsoleProducer"])?;
+        let option = if self.release().at_least(2, 5) { "--bootstrap-server" } else { "--broker-list" };
+        self.tool(class, &[&[option, bootstrap, "--topic", topic], args].concat(), input)
+    }
+
+    /// `kafka-console-consumer` from the beginning, until it has read `count` records or waited 30 seconds for one.
+    pub fn console_consumer(
+        &self,
+        bootstrap: &str,
+        topic: &str,
+        count: usize,
+        args: &[&str],
+    ) -> Result<Finished, Error> {
+        let class = self.class(&["kafka.tools.ConsoleConsumer", "org.apache.kafka.tools.consumer.ConsoleConsumer"])?;
+        let count = count.to_string();
+        let fixed = ["--bootstrap-server", bootstrap, "--topic", topic, "--from-beginning", "--max-messages", &count];
+        self.tool(class, &[&fixed[..], &["--timeout-ms", "30000"], args].concat(), &[])
+    }
+
+    /// `kafka-dump-log` of every segment of a partition on a broker: an independent reading of the record batches.
+    pub fn dump_log(&self, index: usize, topic: &str, partition: i32, args: &[&str]) -> Result<Finished, Error> {
+        let directory = self.partition_directory(index, topic, partition);
+        let entries = std::fs::read_dir(&directory).map_err(Error::file(&directory))?;
+        let mut segments: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        segments.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+        segments.sort();
+        let files = segments.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(",");
+        let class = self.class(&["kafka.tools.DumpLogSegments", "org.apache.kafka.tools.DumpLogSegments"])?;
+        self.tool(class, &[&["--files", &files], args].concat(), &[])
+    }
+
+    /// The first of the names that this release has: tools moved from package to package.
+    fn class<'a>(&self, names: &[&'a str]) -> Result<&'a str, Error> {
+        names
+            .iter()
+            .copied()
+            .find(|name| jars::has_class(self.jars(), name))
+            .ok_or_else(|| Error::NoSuchTool { release: self.release().to_string(), class: names.join(" or ") })
+    }
+}
