@@ -59,7 +59,10 @@ fn refuse_foreign_signs(text: &str) -> Result<(), AddressError> {
         return wrong("it has a space in it", "write `host:port` without spaces");
     }
     if text.contains([',', ';']) {
-        return wrong("it has several addresses in one", "write a list, each in quotes of its own: [\"a:9092\", \"b:9092\"]");
+        return wrong(
+            "it has several addresses in one",
+            "write a list, each in quotes of its own: [\"a:9092\", \"b:9092\"]",
+        );
     }
     if let Some((_, rest)) = text.split_once("://") {
         let plain = rest.rsplit('@').next().unwrap_or(rest).trim_end_matches('/');

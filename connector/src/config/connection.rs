@@ -18,12 +18,8 @@ use crate::secret::Secret;
 const KINDS: [(&str, KindName); 2] = [("kafka", KindName::Kafka), ("jsonl", KindName::Jsonl)];
 const ROLES: [(&str, Role); 3] = [("source", Role::Source), ("target", Role::Target), ("both", Role::Both)];
 const ON_ERROR: [(&str, OnError); 2] = [("stop", OnError::Stop), ("skip", OnError::Skip)];
-const ACKS: [(&str, AckLevel); 4] = [
-    ("none", AckLevel::None),
-    ("leader", AckLevel::Leader),
-    ("majority", AckLevel::Majority),
-    ("all", AckLevel::All),
-];
+const ACKS: [(&str, AckLevel); 4] =
+    [("none", AckLevel::None), ("leader", AckLevel::Leader), ("majority", AckLevel::Majority), ("all", AckLevel::All)];
 const COMPRESSIONS: [(&str, Compression); 5] = [
     ("none", Compression::None),
     ("gzip", Compression::Gzip),
@@ -80,7 +76,8 @@ fn kafka(reader: &mut Reader<'_>, table: &Table<'_, '_>, meant: &[&'static str])
     let auth = login.map(|value| auth(reader, value));
     if let (Some(value), Some(Bootstrap::Embedded)) = (login, &bootstrap) {
         let message = "the embedded broker takes no login, so `auth` does not apply";
-        reader.push(Mistake::error(value.span(), message).help("leave `auth` out, or name a real broker in `bootstrap`"));
+        reader
+            .push(Mistake::error(value.span(), message).help("leave `auth` out, or name a real broker in `bootstrap`"));
     }
     let auth = match auth {
         None => None,
@@ -107,7 +104,8 @@ fn bootstrap(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Bo
     match value.get_ref() {
         DeValue::String(_) => single_bootstrap(reader, value),
         DeValue::Array(items) if items.is_empty() => {
-            reader.push(Mistake::error(value.span(), "`bootstrap` is an empty list").help("write [\"localhost:9092\"]"));
+            reader
+                .push(Mistake::error(value.span(), "`bootstrap` is an empty list").help("write [\"localhost:9092\"]"));
             None
         }
         DeValue::Array(items) => {
@@ -117,7 +115,8 @@ fn bootstrap(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Bo
                 match server(reader, item) {
                     Some(server) if !servers.contains(&server) => servers.push(server),
                     Some(_) => reader.push(
-                        Mistake::warning(item.span(), "this address is in the list twice").help("leave one of them out"),
+                        Mistake::warning(item.span(), "this address is in the list twice")
+                            .help("leave one of them out"),
                     ),
                     None => good = false,
                 }
@@ -137,7 +136,8 @@ fn single_bootstrap(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Op
     if text.value == "embedded" {
         return Some(Bootstrap::Embedded);
     }
-    let mistake = Mistake::error(text.at.clone(), "`bootstrap` has to be a list of \"host:port\" or the word \"embedded\"");
+    let mistake =
+        Mistake::error(text.at.clone(), "`bootstrap` has to be a list of \"host:port\" or the word \"embedded\"");
     let items: Vec<_> = text.value.split([',', ';']).map(str::trim).collect();
     let help = if super::nearest::nearest(&text.value, ["embedded"]).is_some() && !text.from_outside {
         "write \"embedded\" for the development broker in this process".to_owned()
@@ -227,7 +227,8 @@ fn expression_doubt(text: &Text) -> Option<Mistake> {
         let message = format!("`{letter}*` means any number of `{letter}`, as in every regular expression");
         let meant = value.replace(".*", "*").replace('*', ".*");
         return Some(
-            Mistake::warning(text.part(at - 1..at + 1), message).help(format!("if any ending was meant, write \"{meant}\"")),
+            Mistake::warning(text.part(at - 1..at + 1), message)
+                .help(format!("if any ending was meant, write \"{meant}\"")),
         );
     }
     if value.contains(['，', ',']) && !value.contains(['[', '{']) {

@@ -139,7 +139,17 @@ pub const KEYS: &[Key] = &[
         words: &[],
         absent: Absent::Mistake("bootstrap = [\"localhost:9092\"]"),
         about: "a list of `host:port`, IPv6 addresses in brackets; or \"embedded\", the development broker in this process",
-        also: &["bootstrap.servers", "bootstrap_servers", "brokers", "servers", "address", "nameSrvAddr", "clusterURI", "数据库地址", "Kafka地址"],
+        also: &[
+            "bootstrap.servers",
+            "bootstrap_servers",
+            "brokers",
+            "servers",
+            "address",
+            "nameSrvAddr",
+            "clusterURI",
+            "数据库地址",
+            "Kafka地址",
+        ],
         also_words: &[],
     },
     Key {
@@ -173,7 +183,13 @@ pub const KEYS: &[Key] = &[
         absent: Absent::Default("\"lz4\""),
         about: "how written batches are compressed; zstd needs Kafka 2.1 or later",
         also: &["compression.type", "compression_type", "codec", "kafkaCompressionType", "compressionType"],
-        also_words: &[("uncompressed", "none"), ("disable", "none"), ("off", "none"), ("gz", "gzip"), ("zstandard", "zstd")],
+        also_words: &[
+            ("uncompressed", "none"),
+            ("disable", "none"),
+            ("off", "none"),
+            ("gz", "gzip"),
+            ("zstandard", "zstd"),
+        ],
     },
     Key {
         section: Section::Connection,

@@ -59,7 +59,8 @@ pub struct Checked {
 pub fn check_file(file: &Path, environment: &dyn Environment) -> Result<Checked, Failure> {
     let name = shown(&file.to_string_lossy());
     let cannot = |error: std::io::Error| {
-        Failure::usage(format!("the config file `{name}` cannot be read: {error}")).with_help("give the path of a TOML file")
+        Failure::usage(format!("the config file `{name}` cannot be read: {error}"))
+            .with_help("give the path of a TOML file")
     };
     if std::fs::metadata(file).map_err(cannot)?.is_dir() {
         return Err(Failure::usage(format!("`{name}` is a directory")).with_help("give the path of a TOML file"));
@@ -87,10 +88,11 @@ fn not_utf8(name: &str, error: &std::string::FromUtf8Error) -> Failure {
 
 /// Checks the text of a file; `file` is only used to name it.
 pub fn check_text(file: &Path, text: &str, environment: &dyn Environment) -> Checked {
-    let (document, errors) = DeTable::parse_recoverable(text);
+    let (faults, readable) = syntax::faults(text);
+    let (document, _) = DeTable::parse_recoverable(&readable);
     let mut reader = Reader::new(text, environment);
     let config = read_document(&mut reader, file, document.get_ref());
-    let mut mistakes = syntax::mistakes(text, &errors);
+    let mut mistakes = syntax::mistakes(text, &faults);
     let broken: Vec<_> = mistakes.iter().filter_map(|mistake| mistake.at.clone()).collect();
     mistakes.extend(reader.mistakes.into_iter().filter(|mistake| stands(text, mistake, &broken)));
     let report = Report::new(file, text, mistakes, reader.masks);
@@ -114,7 +116,10 @@ fn read_document(reader: &mut Reader<'_>, file: &Path, document: &DeTable<'_>) -
     let names: Vec<String> = connections.iter().map(|entry| entry.name.to_owned()).collect();
     if connections.is_empty() && !meant.contains(&"connections") {
         let mistake = Mistake::whole_file("the file has no connection");
-        reader.push(Mistake { of_absence: true, ..mistake.help("add a table [connections.NAME]; `ottla check --keys` lists all keys") });
+        reader.push(Mistake {
+            of_absence: true,
+            ..mistake.help("add a table [connections.NAME]; `ottla check --keys` lists all keys")
+        });
     }
     let read: Vec<_> = connections
         .into_iter()
@@ -174,7 +179,9 @@ fn entry_table<'t, 'i>(
     if fields.is_none() {
         let name = shown(name);
         let message = format!("`{name}` has to be a table of its own below `{key}`");
-        reader.push(Mistake::error(value.span(), message).help(format!("write [{key}.{name}], with its keys in lines below")));
+        reader.push(
+            Mistake::error(value.span(), message).help(format!("write [{key}.{name}], with its keys in lines below")),
+        );
     }
     fields
 }

@@ -104,6 +104,7 @@ impl<'a> Reader<'a> {
         let near = nearest_key(name, &keys_of(table));
         let free = near.filter(|key| !table.fields.contains_key(key.name));
         self.push(match (near, free) {
+            (Some(key), _) if section == Section::File => mistake.help(format!("write `[{}.NAME]`", key.name)),
             (_, Some(key)) => mistake.help(format!("write `{}`", key.name)),
             (Some(key), None) => mistake.help(format!("`{}` is there already; leave this one out", key.name)),
             (None, None) => mistake.help(format!("the keys are {}", names_of(table))),
@@ -156,7 +157,8 @@ impl<'a> Reader<'a> {
         let text = self.text(name, value)?;
         let mistake = if text.value.trim().is_empty() {
             let why = if text.from_outside { " after filling in its references" } else { "" };
-            Mistake::error(text.at.clone(), format!("`{name}` is empty{why}")).help("write a value or leave the key out")
+            Mistake::error(text.at.clone(), format!("`{name}` is empty{why}"))
+                .help("write a value or leave the key out")
         } else if text.value.contains('\0') {
             Mistake::error(text.at.clone(), format!("`{name}` has a NUL character in it")).help("leave it out")
         } else {
@@ -181,7 +183,7 @@ impl<'a> Reader<'a> {
         let found = meanings.iter().find(|(word, _)| *word == text.value);
         if found.is_none() {
             let message = format!("{} is no value of `{}`", text.quoted(), key.name);
-            let near = if text.from_outside { None } else { nearest_word(&text.value, key) };
+            let near = if text.from_outside || key.words.len() == 1 { None } else { nearest_word(&text.value, key) };
             let mistake = Mistake::error(text.at, message);
             let mistake = near.into_iter().fold(mistake, |mistake, word| mistake.help(format!("write \"{word}\"")));
             self.push(mistake.help(allowed(key)));
@@ -201,7 +203,8 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn wrong_type(&mut self, name: &str, value: &Spanned<DeValue<'_>>, wanted: &str) {
-        let message = format!("`{name}` has to be {wanted}, not {}", spoken_type(value.get_ref()));
+        let name = if name.contains(' ') { name.to_owned() } else { format!("`{name}`") };
+        let message = format!("{name} has to be {wanted}, not {}", spoken_type(value.get_ref()));
         self.push(Mistake::error(value.span(), message));
     }
 
@@ -221,7 +224,11 @@ fn reference_mistake(text: &Text, fault: Fault) -> Mistake {
 
 fn allowed(key: &Key) -> String {
     let words: Vec<_> = key.words.iter().map(|word| format!("\"{word}\"")).collect();
-    if words.len() == 1 { format!("the only value is {}", words[0]) } else { format!("allowed are {}", words.join(", ")) }
+    if words.len() == 1 {
+        format!("the only value is {}", words[0])
+    } else {
+        format!("allowed are {}", words.join(", "))
+    }
 }
 
 fn names_of(table: &Table<'_, '_>) -> String {

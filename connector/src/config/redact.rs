@@ -12,7 +12,8 @@ static SECRET_WORD: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"(?i)pass|pasw|sword|pwd|pswd|secret|token|credential|密码|密碼|口令").ok());
 
 /// The password in `user:password@host`.
-static LOGIN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"[^\s"'/@:,\[]+:([^\s"'@]+)@"#).ok());
+static LOGIN: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r#"(?:[A-Za-z]+://)?[^\s"'/@:,\[]+:([^\s"'@]+)@"#).ok());
 
 /// What stands in place of a masked text.
 pub(super) const MASK: &str = "***";
@@ -159,7 +160,9 @@ mod tests {
 
     #[test]
     fn what_is_no_secret_stays_readable() {
-        for text in ["username = \"passenger\"\nacks = \"all\"", "bootstrap = [\"a:9092\", \"b:9092\"]", "topics = '.*'"] {
+        for text in
+            ["username = \"passenger\"\nacks = \"all\"", "bootstrap = [\"a:9092\", \"b:9092\"]", "topics = '.*'"]
+        {
             assert_eq!(masked(text), text);
         }
         assert_eq!(masked("password = \"x\", role = 'both'"), "password = \"***\", role = 'both'");

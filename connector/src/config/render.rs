@@ -16,6 +16,8 @@ const AFTER: usize = 320;
 /// How many terminal columns of a line are shown before and after the beginning of the fault.
 const COLUMNS_BEFORE: usize = 60;
 const COLUMNS_AFTER: usize = 60;
+/// A line of at most so many columns is shown whole.
+const WHOLE_LINE: usize = 120;
 
 /// With or without colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,10 +139,12 @@ fn excerpt(text: &str, at: &Range<usize>, masks: &[Range<usize>]) -> Excerpt {
     let before: usize = cells.iter().filter(|cell| cell.bytes.end <= start).map(|cell| cell.width).sum();
     let under = |cell: &&Cell| cell.bytes.end > start && cell.bytes.start < at.end;
     let carets: usize = cells.iter().filter(under).map(|cell| cell.width).sum();
-    let hidden = before.saturating_sub(COLUMNS_BEFORE);
-    let (line, cut) = clipped(&cells, hidden, before + COLUMNS_AFTER, from > line_start, to < line_end);
+    let whole = cells.iter().map(|cell| cell.width).sum::<usize>() <= WHOLE_LINE;
+    let (first, last) =
+        if whole { (0, WHOLE_LINE) } else { (before.saturating_sub(COLUMNS_BEFORE), before + COLUMNS_AFTER) };
+    let (line, cut) = clipped(&cells, first, last, from > line_start, to < line_end);
     let indent = before - cut.columns + cut.sign;
-    Excerpt { line, indent, carets: carets.clamp(1, COLUMNS_AFTER) }
+    Excerpt { line, indent, carets: carets.clamp(1, if whole { WHOLE_LINE } else { COLUMNS_AFTER }) }
 }
 
 /// How many columns were left away in front, and how many the sign for it takes.

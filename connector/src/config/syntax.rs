@@ -2,20 +2,72 @@
 
 use std::ops::Range;
 
+use toml::de::DeTable;
+
 use super::mistake::{Mistake, shown};
+
+/// The parser goes on after most errors, but not after these have a fault in a key or a table head: there it drops
+/// the rest of the file. Errors of all other kinds end the useful part of the line only.
+const GOES_ON: [&str; 6] = [
+    "duplicate key",
+    "string values must be quoted",
+    "missing escaped value",
+    "invalid basic string",
+    "invalid literal string",
+    "unexpected key or value",
+];
+
+/// An error of the parser: where and what.
+pub(super) type Fault = (Range<usize>, String);
+
+/// All syntax errors of a text, and the text with those parts blanked that keep the parser from going on. Blanking
+/// keeps the length, so that every place stays the same.
+pub(super) fn faults(text: &str) -> (Vec<Fault>, String) {
+    // Each pass costs as much as the file is long; what is left after these is found in the next run.
+    let passes = (4 * 1024 * 1024 / text.len().max(1)).clamp(4, 100);
+    let mut faults = Vec::new();
+    let mut rest = text.to_owned();
+    for _ in 0..passes {
+        let (_, errors) = DeTable::parse_recoverable(&rest);
+        let found = errors.iter().map(|error| (error.span().unwrap_or(0..0), error.message().to_owned()));
+        let found: Vec<Fault> = found.collect();
+        let stop = found.iter().filter(|(_, message)| !GOES_ON.iter().any(|kind| message.starts_with(kind)));
+        let stop = stop.map(|(at, _)| broken_part(&rest, at.start)).min_by_key(|part| part.start);
+        faults.extend(found);
+        match stop {
+            Some(part) if !rest[part.clone()].trim().is_empty() => blank(&mut rest, part),
+            _ => break,
+        }
+    }
+    faults.sort_by_key(|(at, message)| (at.start, at.end, message.len()));
+    faults.dedup();
+    (faults, rest)
+}
+
+/// A broken line; after a broken table head also the keys below it, which would fall to the table before.
+fn broken_part(text: &str, at: usize) -> Range<usize> {
+    let line = line_around(text, at);
+    if !text[line.clone()].trim_start().starts_with('[') {
+        return line;
+    }
+    let next = text[line.end..].find("\n[").map_or(text.len(), |found| line.end + found);
+    line.start..next
+}
+
+fn blank(text: &mut String, part: Range<usize>) {
+    let blanked = text[part.clone()].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect::<String>();
+    text.replace_range(part, &blanked);
+}
 
 /// The mistakes behind the parser's errors, at most one a line: the parser tries to go on after an error, and what it
 /// finds next in the same line follows from the first.
-pub(super) fn mistakes(text: &str, errors: &[toml::de::Error]) -> Vec<Mistake> {
-    let mut found: Vec<(Range<usize>, &str)> =
-        errors.iter().map(|error| (error.span().unwrap_or(0..0), error.message())).collect();
-    found.sort_by_key(|(at, message)| (at.start, at.end, message.len()));
+pub(super) fn mistakes(text: &str, faults: &[Fault]) -> Vec<Mistake> {
     let mut out = Vec::new();
     let mut last_line = None;
-    for (at, message) in found {
+    for (at, message) in faults {
         let line = line_around(text, at.start);
         if last_line.as_ref() != Some(&line) {
-            out.push(mistake(text, at, message, line.clone()));
+            out.push(mistake(text, at.clone(), message, line.clone()));
             last_line = Some(line);
         }
     }
@@ -42,7 +94,9 @@ fn mistake(text: &str, at: Range<usize>, message: &str, line: Range<usize>) -> M
         "string values must be quoted" if word.trim().is_empty() => {
             Mistake::error(at, "the value is missing").help("write the value after `=`, texts in quotes")
         }
-        "string values must be quoted" => Mistake::error(at, "a text value needs quotes").help("put it in quotes: \"…\""),
+        "string values must be quoted" => {
+            Mistake::error(at, "a text value needs quotes").help("put it in quotes: \"…\"")
+        }
         "missing escaped value" => {
             Mistake::error(at.start.saturating_sub(1)..at.end, "`\\` begins an escape sequence in \"…\"")
                 .help("put regular expressions and Windows paths in single quotes: '…'")
@@ -54,8 +108,10 @@ fn mistake(text: &str, at: Range<usize>, message: &str, line: Range<usize>) -> M
         "invalid unquoted key" if word == ":" => {
             Mistake::error(at, "a key is followed by `=`, not by `:`").help("write `key = \"value\"`")
         }
-        "invalid unquoted key" => Mistake::error(at, format!("`{}` cannot stand in a name without quotes", shown(word)))
-            .help("put the name in quotes: [connections.\"订单\"]"),
+        "invalid unquoted key" => {
+            Mistake::error(at, format!("`{}` cannot stand in a name without quotes", shown(word)))
+                .help("put the name in quotes: [connections.\"订单\"]")
+        }
         "invalid basic string" | "invalid literal string" => {
             Mistake::error(at, "the closing quote is missing").help("a text in one pair of quotes ends in its line")
         }

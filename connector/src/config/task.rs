@@ -68,12 +68,16 @@ pub(super) fn check(reader: &mut Reader<'_>, config: &Config, tasks: &[Placed]) 
         let source = config.connections.get(&placed.task.source);
         let target = config.connections.get(&placed.task.target);
         if let Some(source) = source.filter(|source| !source.role.reads()) {
-            let message = format!("the connection `{}` has role \"{}\" and cannot be a source", source.name, source.role);
-            reader.push(Mistake::error(placed.source_at.clone(), message).help("give it role = \"both\" or \"source\""));
+            let message =
+                format!("the connection `{}` has role \"{}\" and cannot be a source", source.name, source.role);
+            reader
+                .push(Mistake::error(placed.source_at.clone(), message).help("give it role = \"both\" or \"source\""));
         }
         if let Some(target) = target.filter(|target| !target.role.writes()) {
-            let message = format!("the connection `{}` has role \"{}\" and cannot be a target", target.name, target.role);
-            reader.push(Mistake::error(placed.target_at.clone(), message).help("give it role = \"both\" or \"target\""));
+            let message =
+                format!("the connection `{}` has role \"{}\" and cannot be a target", target.name, target.role);
+            reader
+                .push(Mistake::error(placed.target_at.clone(), message).help("give it role = \"both\" or \"target\""));
         }
         if let (Some(source), Some(target)) = (source, target) {
             check_pair(reader, placed, source, target);
@@ -90,10 +94,10 @@ fn check_pair(reader: &mut Reader<'_>, placed: &Placed, source: &Connection, tar
             Mistake::error(at, format!("lines have no topic, and `topics` of `{}` does not name one", target.name))
                 .help("give the target connection a plain topic name: topics = \"orders\""),
         ),
-        (Kind::Jsonl(from), Kind::Jsonl(to)) if from == to && from.path != JsonlPath::Stdio => {
-            Some(Mistake::error(at, format!("the task would write the file it reads: `{}`", shown(&from.path.to_string())))
-                .help("write to another file"))
-        }
+        (Kind::Jsonl(from), Kind::Jsonl(to)) if from == to && from.path != JsonlPath::Stdio => Some(
+            Mistake::error(at, format!("the task would write the file it reads: `{}`", shown(&from.path.to_string())))
+                .help("write to another file"),
+        ),
         _ => None,
     };
     reader.mistakes.extend(mistake);
@@ -106,8 +110,11 @@ fn kafka_loop(from: &Kafka, to: &Kafka, at: Range<usize>) -> Option<Mistake> {
     }
     match to.topics.literal() {
         None => Some(
-            Mistake::error(at, "source and target are the same cluster, and every record would go back into its own topic")
-                .help("give the target a connection of its own with a plain topic name: topics = \"orders-copy\""),
+            Mistake::error(
+                at,
+                "source and target are the same cluster, and every record would go back into its own topic",
+            )
+            .help("give the target a connection of its own with a plain topic name: topics = \"orders-copy\""),
         ),
         Some(topic) if from.topics.matches(&topic) => Some(
             Mistake::error(at, format!("the task would read the topic it writes, `{topic}`, on the same cluster"))
