@@ -1,1 +1,40 @@
-//! Being written.
+//! Record batches, format v2 (KIP-98), as Produce carries them and Fetch brings them.
+//!
+//! ```
+//! use ottla_protocol::compression::{Compression, Compressor, Decompressor};
+//! use ottla_protocol::records::{BatchBuilder, Batches, ProducerStamp};
+//!
+//! let mut open = BatchBuilder::with_capacity(1024);
+//! open.append(1_571_356_231_000, Some(b"1"), Some(br#"{"id":1}"#), &[]);
+//! let mut sealed = open.seal(Compression::None, None, &mut Compressor::new())?;
+//! sealed.stamp(ProducerStamp::NONE);
+//!
+//! for batch in Batches::new(sealed.bytes()) {
+//!     let batch = batch?;
+//!     batch.verify_crc()?;
+//!     let batch = batch.open(&mut Decompressor::new(), 1 << 20)?;
+//!     for record in batch.iter() {
+//!         assert_eq!(record?.value, Some(&br#"{"id":1}"#[..]));
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A record is encoded once, into the batch it travels in; it is read in place, as slices of the frame it came in.
+//! Neither way allocates for a record. Message sets (magic 0 and 1) are recognised and refused by name.
+
+mod batch;
+mod control;
+mod error;
+mod reader;
+mod record;
+mod varint;
+mod writer;
+
+pub use batch::{Attributes, Batch, BatchHeader, Batches, HEADER_LEN};
+pub use control::ControlType;
+pub use error::{RecordsError, RecordsErrorKind};
+pub use reader::{OpenBatch, RecordIter};
+pub use record::{Header, HeaderIter, Headers, Record};
+pub use varint::{get_varint, get_varlong, put_varint, put_varlong};
+pub use writer::{BatchBuilder, ProducerStamp, SealedBatch, place, record_size_bound};

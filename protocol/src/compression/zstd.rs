@@ -1,0 +1,87 @@
+//! Zstandard. The only file that names the library behind it, so that a faster one can take its place.
+
+use structured_zstd::decoding::FrameDecoder;
+use structured_zstd::encoding::{CompressionLevel, FrameCompressor};
+
+use super::{Compression, CompressionError, Output};
+
+const DEFAULT_LEVEL: i32 = 3;
+/// The largest window a frame may ask for: what zstd itself takes unless told otherwise. Kafka's producers use 2 MiB.
+const MAX_WINDOW: u64 = 128 << 20;
+/// How much the output grows by at a time: a block's most.
+const STEP: usize = 128 * 1024;
+
+#[derive(Default)]
+pub(super) struct Compressor {
+    context: Option<(i32, FrameCompressor)>,
+    frame: Vec<u8>,
+}
+
+impl Compressor {
+    pub(super) fn compress(&mut self, level: Option<i32>, input: &[u8], out: &mut Vec<u8>) {
+        let level = level.unwrap_or(DEFAULT_LEVEL);
+        if self.context.as_ref().is_none_or(|(kept, _)| *kept != level) {
+            self.context = Some((level, FrameCompressor::new(CompressionLevel::from_level(level))));
+        }
+        let Some((_, context)) = &mut self.context else { return };
+        context.compress_independent_frame_into(input, &mut self.frame);
+        out.extend_from_slice(&self.frame);
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Decompressor(Option<FrameDecoder>);
+
+impl Decompressor {
+    /// Frames one after the other are one stream (RFC 8878 section 3); skippable ones are skipped.
+    pub(super) fn decompress(&mut self, mut input: &[u8], out: &mut Output) -> Result<(), CompressionError> {
+        while !input.is_empty() {
+            input = match after_skippable(input) {
+                Some(rest) => rest.ok_or_else(|| corrupt("cut inside a skippable frame"))?,
+                None => self.frame(input, out)?,
+            };
+        }
+        Ok(())
+    }
+
+    fn frame<'a>(&mut self, mut input: &'a [u8], out: &mut Output) -> Result<&'a [u8], CompressionError> {
+        let decoder = self.0.get_or_insert_with(FrameDecoder::new);
+        decoder.set_max_window_size(MAX_WINDOW).map_err(|e| corrupt(e.to_string()))?;
+        decoder.reset(&mut input).map_err(|e| corrupt(e.to_string()))?;
+        if decoder.content_size() > out.room() as u64 {
+            return Err(out.over());
+        }
+        loop {
+            let mut read = 0;
+            let mut decode = |target: &mut [u8]| {
+                let (took, written) = decoder.decode_from_to(input, target).map_err(|e| corrupt(e.to_string()))?;
+                read = took;
+                Ok(written)
+            };
+            // At the limit one more byte is asked for: whether the frame ends there shows only by trying.
+            let full = out.room() == 0;
+            let written = if full { decode(&mut [0])? } else { out.fill(STEP, |_, target| decode(target))? };
+            if full && written > 0 {
+                return Err(out.over());
+            }
+            input = input.get(read..).unwrap_or_default();
+            if decoder.is_finished() && decoder.can_collect() == 0 {
+                return Ok(input);
+            }
+            if read == 0 && written == 0 {
+                return Err(corrupt("cut in the middle"));
+            }
+        }
+    }
+}
+
+/// What follows a skippable frame; `None` if there is none here, `Some(None)` if it is cut.
+fn after_skippable(input: &[u8]) -> Option<Option<&[u8]>> {
+    let [0x50..=0x5f, 0x2a, 0x4d, 0x18, rest @ ..] = input else { return None };
+    let skip = rest.split_first_chunk().and_then(|(len, rest)| rest.get(u32::from_le_bytes(*len) as usize..));
+    Some(skip)
+}
+
+fn corrupt(what: impl Into<String>) -> CompressionError {
+    CompressionError::corrupt(Compression::Zstd, what)
+}

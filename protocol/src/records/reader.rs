@@ -1,0 +1,142 @@
+//! Reads the records of a batch, in place.
+
+use bytes::Bytes;
+
+use super::batch::BatchHeader;
+use super::error::{RecordsError, RecordsErrorKind};
+use super::record::{Headers, Record, take, take_header, take_nullable};
+use super::varint::{get_varint, get_varlong};
+
+/// A batch whose records can be read. Owns its bytes, so it can be sent and kept.
+#[derive(Debug, Clone)]
+pub struct OpenBatch {
+    header: BatchHeader,
+    payload: Bytes,
+    at: usize,
+}
+
+impl OpenBatch {
+    pub(super) fn new(header: BatchHeader, payload: Bytes, at: usize) -> Self {
+        Self { header, payload, at }
+    }
+
+    /// The batch's fields.
+    pub fn header(&self) -> &BatchHeader {
+        &self.header
+    }
+
+    /// The records' bytes, decompressed.
+    pub fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// The records in order, control records included. Ends after the first error.
+    pub fn iter(&self) -> RecordIter<'_> {
+        let header = self.header;
+        RecordIter {
+            rest: &self.payload,
+            index: 0,
+            count: header.count,
+            base_offset: header.base_offset,
+            first_timestamp: header.first_timestamp,
+            fixed_timestamp: header.attributes.is_log_append_time().then_some(header.max_timestamp),
+            at: self.at,
+        }
+    }
+}
+
+impl<'a> IntoIterator for &'a OpenBatch {
+    type Item = Result<Record<'a>, RecordsError>;
+    type IntoIter = RecordIter<'a>;
+
+    fn into_iter(self) -> RecordIter<'a> {
+        self.iter()
+    }
+}
+
+/// Goes through the records of a batch; allocates nothing.
+#[derive(Debug, Clone)]
+pub struct RecordIter<'a> {
+    rest: &'a [u8],
+    index: i32,
+    count: i32,
+    base_offset: i64,
+    first_timestamp: i64,
+    fixed_timestamp: Option<i64>,
+    at: usize,
+}
+
+impl<'a> RecordIter<'a> {
+    #[inline]
+    fn record(&mut self) -> Result<Record<'a>, &'static str> {
+        let len = get_varint(&mut self.rest).ok_or("its length does not end")?;
+        let len = usize::try_from(len).map_err(|_| "its length is negative")?;
+        let mut body = take(&mut self.rest, len).ok_or("it is longer than what is left of the batch")?;
+        let body = &mut body;
+        take(body, 1).ok_or("it is cut before its attributes")?;
+        let timestamp_delta = get_varlong(body).ok_or("its timestamp does not end")?;
+        let offset_delta = get_varint(body).ok_or("its offset does not end")?;
+        let key = take_nullable(body).ok_or("its key is cut or has a bad length")?;
+        let value = take_nullable(body).ok_or("its value is cut or has a bad length")?;
+        let headers = take_headers(body)?;
+        let offset = self.base_offset.wrapping_add(i64::from(offset_delta));
+        let timestamp_ms = self.fixed_timestamp.unwrap_or(self.first_timestamp.wrapping_add(timestamp_delta));
+        Ok(Record { offset, timestamp_ms, key, value, headers })
+    }
+
+    #[cold]
+    fn error(&mut self, kind: RecordsErrorKind) -> RecordsError {
+        (self.rest, self.index) = (&[], self.count);
+        RecordsError::new(self.at, Some(self.base_offset), kind)
+    }
+}
+
+/// Checks the headers once, so that going through them later cannot fail.
+#[inline]
+fn take_headers<'a>(body: &mut &'a [u8]) -> Result<Headers<'a>, &'static str> {
+    if **body == [0] {
+        return Ok(Headers::default());
+    }
+    let count = get_varint(body).ok_or("its header count does not end")?;
+    if count < 0 {
+        return Err("its header count is negative");
+    }
+    let bytes = *body;
+    for _ in 0..count {
+        take_header(body)?;
+    }
+    if !body.is_empty() {
+        return Err("its length is more than what is in it");
+    }
+    Ok(Headers { count, bytes })
+}
+
+impl<'a> Iterator for RecordIter<'a> {
+    type Item = Result<Record<'a>, RecordsError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.index >= self.count {
+            if self.rest.is_empty() {
+                return None;
+            }
+            let left = self.rest.len();
+            return Some(Err(self.error(RecordsErrorKind::Trailing(left))));
+        }
+        match self.record() {
+            Ok(record) => {
+                self.index += 1;
+                Some(Ok(record))
+            }
+            Err(what) => {
+                let index = self.index;
+                Some(Err(self.error(RecordsErrorKind::BadRecord { index, what })))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        // The count is a claim: nobody should set memory aside for it.
+        (0, usize::try_from(self.count - self.index).ok().map(|left| left + 1))
+    }
+}

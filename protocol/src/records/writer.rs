@@ -1,0 +1,248 @@
+//! Builds a batch: each record is encoded where it will stay.
+
+use bytes::{Bytes, BytesMut};
+
+use super::batch::{Attributes, CRC_FROM, HEADER_LEN};
+use super::record::{Header, Headers};
+use super::varint::{put_varint, put_varlong, varint_len, varlong_len};
+use crate::compression::{Compression, CompressionError, Compressor};
+
+/// The most bytes a record may take in a batch, whatever its deltas are.
+pub fn record_size_bound(key_len: usize, value_len: usize, headers: &[Header<'_>]) -> usize {
+    let headers: usize = headers.iter().map(|h| 10 + h.key.len() + h.value.map_or(0, <[u8]>::len)).sum();
+    // Length, attributes, two deltas, two lengths, header count.
+    5 + 1 + 10 + 5 + 5 + 5 + 5 + key_len + value_len + headers
+}
+
+/// A batch that takes records. The bytes are the wire's already.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    /// The header's place, then the records.
+    buffer: Vec<u8>,
+    count: i32,
+    first_timestamp: i64,
+    max_timestamp: i64,
+}
+
+impl BatchBuilder {
+    /// With room for `bytes` before it grows.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self::in_buffer(Vec::with_capacity(bytes.max(HEADER_LEN)))
+    }
+
+    /// In a buffer that was used before ([`SealedBatch::recycle`]); what is in it is overwritten.
+    pub fn in_buffer(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        buffer.resize(HEADER_LEN, 0);
+        Self { buffer, count: 0, first_timestamp: -1, max_timestamp: -1 }
+    }
+
+    /// Appends a record. `timestamp_ms` counts from 1970.
+    #[inline]
+    pub fn append(&mut self, timestamp_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) {
+        let count = headers.len() as i32;
+        let len = varint_len(count)
+            + headers.iter().map(|h| field_len(Some(h.key.as_bytes())) + field_len(h.value)).sum::<usize>();
+        self.append_with(timestamp_ms, key, value, len, |out| {
+            put_varint(out, count);
+            for header in headers {
+                put_field(out, Some(header.key.as_bytes()));
+                put_field(out, header.value);
+            }
+        });
+    }
+
+    /// Appends a record with the headers of one that was read, as they stand.
+    #[inline]
+    pub fn append_raw_headers(
+        &mut self,
+        timestamp_ms: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: Headers<'_>,
+    ) {
+        let len = varint_len(headers.count) + headers.bytes.len();
+        self.append_with(timestamp_ms, key, value, len, |out| {
+            put_varint(out, headers.count);
+            out.extend_from_slice(headers.bytes);
+        });
+    }
+
+    #[inline]
+    fn append_with(
+        &mut self,
+        timestamp_ms: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers_len: usize,
+        put_headers: impl FnOnce(&mut Vec<u8>),
+    ) {
+        if self.count == 0 {
+            (self.first_timestamp, self.max_timestamp) = (timestamp_ms, timestamp_ms);
+        }
+        self.max_timestamp = self.max_timestamp.max(timestamp_ms);
+        let delta = timestamp_ms.wrapping_sub(self.first_timestamp);
+        let body = 1 + varlong_len(delta) + varint_len(self.count) + field_len(key) + field_len(value) + headers_len;
+        self.buffer.reserve(body + 5);
+        put_varint(&mut self.buffer, body as i32);
+        self.buffer.push(0);
+        put_varlong(&mut self.buffer, delta);
+        put_varint(&mut self.buffer, self.count);
+        put_field(&mut self.buffer, key);
+        put_field(&mut self.buffer, value);
+        put_headers(&mut self.buffer);
+        self.count += 1;
+    }
+
+    /// The bytes so far, the header included, uncompressed.
+    pub fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// How many records there are.
+    pub fn count(&self) -> i32 {
+        self.count
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Ends the batch and compresses it. It still has to be [stamped](SealedBatch::stamp).
+    pub fn seal(
+        self,
+        compression: Compression,
+        level: Option<i32>,
+        compressor: &mut Compressor,
+    ) -> Result<SealedBatch, CompressionError> {
+        let uncompressed_len = self.buffer.len();
+        let mut spare = Vec::new();
+        let mut buffer = self.buffer;
+        if compression != Compression::None {
+            let mut compressed = Vec::with_capacity(HEADER_LEN + buffer.len() / 2);
+            compressed.resize(HEADER_LEN, 0);
+            compressor.compress(compression, level, buffer.get(HEADER_LEN..).unwrap_or_default(), &mut compressed)?;
+            spare = std::mem::replace(&mut buffer, compressed);
+        }
+        let len = i32::try_from(buffer.len()).map_err(|_| CompressionError::too_large(buffer.len()))?;
+        let mut sealed = SealedBatch { bytes: Bytes::new(), count: self.count, uncompressed_len, compression, spare };
+        put(&mut buffer, 8, (len - 12).to_be_bytes());
+        put(&mut buffer, 12, (-1_i32).to_be_bytes());
+        put(&mut buffer, 16, [2]);
+        put(&mut buffer, CRC_FROM, Attributes::default().with_compression(compression).0.to_be_bytes());
+        put(&mut buffer, 23, (self.count - 1).to_be_bytes());
+        put(&mut buffer, 27, self.first_timestamp.to_be_bytes());
+        put(&mut buffer, 35, self.max_timestamp.to_be_bytes());
+        put(&mut buffer, 57, self.count.to_be_bytes());
+        sealed.bytes = Bytes::from(buffer);
+        sealed.stamp(ProducerStamp::NONE);
+        Ok(sealed)
+    }
+}
+
+/// Who wrote a batch, and the how many-th record of that producer and partition is its first (KIP-98).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerStamp {
+    /// From InitProducerId.
+    pub producer_id: i64,
+    /// From InitProducerId.
+    pub producer_epoch: i16,
+    /// Counts records, from 0, and wraps from 2^31-1 to 0.
+    pub base_sequence: i32,
+}
+
+impl ProducerStamp {
+    /// Of a producer without idempotence.
+    pub const NONE: Self = Self { producer_id: -1, producer_epoch: -1, base_sequence: -1 };
+}
+
+/// A batch that is ready but for its stamp. Its records are never encoded, compressed or copied again.
+#[derive(Debug)]
+pub struct SealedBatch {
+    bytes: Bytes,
+    count: i32,
+    uncompressed_len: usize,
+    compression: Compression,
+    spare: Vec<u8>,
+}
+
+impl SealedBatch {
+    /// Writes the producer's fields and the checksum. A batch that is being sent at this moment is copied first.
+    pub fn stamp(&mut self, stamp: ProducerStamp) {
+        let mut bytes = match std::mem::take(&mut self.bytes).try_into_mut() {
+            Ok(bytes) => bytes,
+            Err(shared) => BytesMut::from(&shared[..]),
+        };
+        put(&mut bytes, 43, stamp.producer_id.to_be_bytes());
+        put(&mut bytes, 51, stamp.producer_epoch.to_be_bytes());
+        put(&mut bytes, 53, stamp.base_sequence.to_be_bytes());
+        let crc = crc32c::crc32c(bytes.get(CRC_FROM..).unwrap_or_default());
+        put(&mut bytes, 17, crc.to_be_bytes());
+        self.bytes = bytes.freeze();
+    }
+
+    /// The batch as it goes on the wire; a reference, not a copy.
+    pub fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
+    /// How many records it has.
+    pub fn count(&self) -> i32 {
+        self.count
+    }
+
+    /// Its bytes on the wire.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Never: it has a header at least.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Its bytes before compression.
+    pub fn uncompressed_len(&self) -> usize {
+        self.uncompressed_len
+    }
+
+    /// Its codec.
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// A buffer to build the next batch in: the one that was compressed from, or the batch's own if nobody else has it.
+    pub fn recycle(self) -> Option<Vec<u8>> {
+        if self.spare.capacity() > 0 {
+            return Some(self.spare);
+        }
+        self.bytes.try_into_mut().ok().map(Vec::from)
+    }
+}
+
+/// A copy of a producer's batch with its place in the log. Neither field is under the checksum.
+pub fn place(batch: &Bytes, base_offset: i64, leader_epoch: i32) -> Bytes {
+    let mut bytes = BytesMut::from(&batch[..]);
+    put(&mut bytes, 0, base_offset.to_be_bytes());
+    put(&mut bytes, 12, leader_epoch.to_be_bytes());
+    bytes.freeze()
+}
+
+fn put<const N: usize>(buffer: &mut [u8], at: usize, field: [u8; N]) {
+    if let Some(place) = buffer.get_mut(at..at + N) {
+        place.copy_from_slice(&field);
+    }
+}
+
+#[inline]
+fn field_len(field: Option<&[u8]>) -> usize {
+    field.map_or(1, |field| varint_len(field.len() as i32) + field.len())
+}
+
+#[inline]
+fn put_field(out: &mut Vec<u8>, field: Option<&[u8]>) {
+    let Some(field) = field else { return put_varint(out, -1) };
+    put_varint(out, field.len() as i32);
+    out.extend_from_slice(field);
+}
