@@ -15,6 +15,7 @@ const OFFSET_FETCH: i16 = 9;
 const FIND_COORDINATOR: i16 = 10;
 const CREATE_TOPICS: i16 = 19;
 const DELETE_RECORDS: i16 = 21;
+const DELETE_GROUPS: i16 = 42;
 
 /// ListOffsets' names for the two ends of a partition.
 const LATEST: i64 = -1;
@@ -35,6 +36,8 @@ pub struct TopicLayout {
     pub name: String,
     /// Per partition, in order of its number: the replicas' broker ids, the leader's first if there is one.
     pub replicas: Vec<Vec<i32>>,
+    /// Per partition: the ids of the replicas that are in sync.
+    pub in_sync: Vec<Vec<i32>>,
     leaders: Vec<i32>,
 }
 
@@ -164,6 +167,19 @@ impl Admin {
         })
     }
 
+    /// Deletes a group with its offsets. Needs Kafka 1.1 or later.
+    pub fn delete_group(&self, group: &str) -> Result<(), Error> {
+        self.asking_coordinator(group, |wire| {
+            let mut answer = wire.ask(DELETE_GROUPS, 0, &Body::new().i32(1).text(group))?;
+            answer.i32()?;
+            answer.list(|group| {
+                group.text()?;
+                group.accepted("delete group")
+            })?;
+            Ok(())
+        })
+    }
+
     pub(crate) fn cluster(&self) -> Result<Cluster, Error> {
         // A null array asks for every topic from version 1 on.
         Cluster::read(&mut Wire::connect(&self.address)?.ask(METADATA, 1, &Body::new().i32(-1))?)
@@ -238,6 +254,12 @@ impl Admin {
 }
 
 impl Cluster {
+    /// Whether each of these topics is known and all of its partitions have leaders.
+    pub(crate) fn leads_all(&self, topics: &[String]) -> bool {
+        let led = |topic: &TopicLayout| !topic.leaders.is_empty() && !topic.leaders.contains(&-1);
+        topics.iter().all(|name| self.topics.iter().any(|topic| topic.name == *name && led(topic)))
+    }
+
     fn read(answer: &mut Answer) -> Result<Self, Error> {
         let brokers = answer.list(|broker| {
             let id = broker.i32()?;
@@ -266,12 +288,16 @@ impl TopicLayout {
             partition.i16()?;
             let (index, leader) = (partition.i32()?, partition.i32()?);
             let mut replicas = partition.list(Answer::i32)?;
-            partition.list(Answer::i32)?;
             replicas.sort_by_key(|replica| *replica != leader);
-            Ok((index, leader, replicas))
+            Ok((index, leader, replicas, partition.list(Answer::i32)?))
         })?;
         partitions.sort_by_key(|(index, ..)| *index);
-        let leaders = partitions.iter().map(|(_, leader, _)| *leader).collect();
-        Ok(Self { name, leaders, replicas: partitions.into_iter().map(|(.., replicas)| replicas).collect() })
+        let mut layout = Self { name, replicas: Vec::new(), in_sync: Vec::new(), leaders: Vec::new() };
+        for (_, leader, replicas, in_sync) in partitions {
+            layout.leaders.push(leader);
+            layout.replicas.push(replicas);
+            layout.in_sync.push(in_sync);
+        }
+        Ok(layout)
     }
 }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::files::{self, Ports};
 use crate::guard::{Guarded, Janitor};
-use crate::{Admin, Error, KafkaOptions, Release, jars, ports, run};
+use crate::{Admin, Error, KafkaOptions, Release, Tools, ports, run};
 
 /// From start to ready. A broker needs 2 to 6 s by itself; a loaded machine and three of them need patience.
 const READY: Duration = Duration::from_mins(2);
@@ -32,7 +32,7 @@ const CLUSTER_ID: &str = "Q2x1c3Rlci1mb3ItdGVzdA";
 pub struct Kafka {
     release: Release,
     options: KafkaOptions,
-    jars: PathBuf,
+    tools: Tools,
     ports: Vec<Ports>,
     zookeeper_port: Option<u16>,
     brokers: Vec<Mutex<Option<Guarded>>>,
@@ -50,10 +50,10 @@ impl Kafka {
     /// Starts a cluster and waits until every broker answers and knows all the others.
     #[expect(clippy::needless_pass_by_value, reason = "each try copies them; callers make them for this call")]
     pub fn start_with(release: Release, options: KafkaOptions) -> Result<Self, Error> {
-        let jars = jars::directory(&release)?;
+        let tools = Tools::of(&release)?;
         let mut tries = 1;
         loop {
-            let mut kafka = Self::laid_out(&release, &options, &jars)?;
+            let mut kafka = Self::laid_out(&release, &options, &tools)?;
             match kafka.launch() {
                 Ok(()) => return Ok(kafka),
                 Err(Error::NotReady { tail, .. }) if tries < TRIES && is_port_clash(&tail) => tries += 1,
@@ -97,6 +97,11 @@ impl Kafka {
         Ok(Admin::new(&self.address(alive.unwrap_or(0))))
     }
 
+    /// The release's command-line tools.
+    pub fn tools(&self) -> &Tools {
+        &self.tools
+    }
+
     /// Where data and logs lie while the cluster runs.
     pub fn directory(&self) -> &Path {
         self.directory.as_ref().map_or(Path::new(""), TempDir::path)
@@ -122,7 +127,8 @@ impl Kafka {
         }
     }
 
-    /// Starts a killed or stopped broker again, on the same port and the same data, and waits until it answers.
+    /// Starts a killed or stopped broker again, on the same port and the same data, and waits until it answers and all
+    /// of its topics have leaders.
     pub fn start_again(&self, index: usize) -> Result<(), Error> {
         let deadline = Instant::now() + READY;
         loop {
@@ -145,11 +151,7 @@ impl Kafka {
         self.zookeeper_port
     }
 
-    pub(crate) fn jars(&self) -> &Path {
-        &self.jars
-    }
-
-    fn laid_out(release: &Release, options: &KafkaOptions, jars: &Path) -> Result<Self, Error> {
+    fn laid_out(release: &Release, options: &KafkaOptions, tools: &Tools) -> Result<Self, Error> {
         let temporary = std::env::temp_dir();
         let prefix = format!("ottla-kafka-{release}-");
         let directory = tempfile::Builder::new().prefix(&prefix).tempdir().map_err(Error::file(temporary))?;
@@ -165,7 +167,7 @@ impl Kafka {
         Ok(Self {
             release: release.clone(),
             options: options.clone(),
-            jars: jars.to_owned(),
+            tools: tools.clone(),
             ports,
             zookeeper_port,
             brokers: (0..count).map(|_| Mutex::new(None)).collect(),
@@ -247,7 +249,7 @@ impl Kafka {
             words.push(format!("-Djava.security.auth.login.config={directory}/jaas.conf").into());
         }
         words.extend(self.options.jvm.iter().map(OsString::from));
-        words.extend(["-cp".into(), format!("{}/*", self.jars.display()).into(), class.into()]);
+        words.extend(["-cp".into(), format!("{}/*", self.tools.jars().display()).into(), class.into()]);
         words
     }
 
@@ -275,7 +277,8 @@ impl Kafka {
             // Until it is up, every answer but the right one means "not yet".
             let cluster = admin.cluster().ok();
             if cluster.is_some_and(|seen| {
-                seen.brokers.len() >= expected && seen.controller >= 0 && seen.brokers.contains_key(&id)
+                let known = seen.brokers.len() >= expected && seen.brokers.contains_key(&id);
+                known && seen.controller >= 0 && seen.leads_all(&self.topics_on_disk(index))
             }) {
                 return Ok(());
             }
@@ -287,6 +290,17 @@ impl Kafka {
             }
             thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// The topics a broker has from before: a broker that starts again knows none of them for a moment.
+    fn topics_on_disk(&self, index: usize) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.directory().join(format!("data-{index}"))) else { return Vec::new() };
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let partitions = names.filter_map(|name| {
+            let (topic, partition) = name.rsplit_once('-')?;
+            partition.parse::<u32>().ok().map(|_| topic.to_owned())
+        });
+        partitions.filter(|topic| topic != "__cluster_metadata").collect()
     }
 
     fn not_ready(&self, index: usize, how: &str) -> Error {

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Beside the brokers stand the independent clients that tests compare with: [`kcat()`], Kafka's own tools
-//! ([`Kafka::tool`]), kafka-python ([`python()`]) and a small hand-written [`Admin`]. None of them shares a line with the
+//! ([`Tools`]), kafka-python ([`python()`]) and a small hand-written [`Admin`]. None of them shares a line with the
 //! product.
 //!
 //! It deliberately offers no TLS, no SCRAM, no Kerberos yet, and nothing beyond 127.0.0.1.
@@ -38,4 +38,6 @@ pub use command::{Finished, kcat, python, run};
 pub use error::Error;
 pub use kafka::Kafka;
 pub use options::{KafkaOptions, SaslUser};
+pub use ports::free as free_port;
 pub use release::Release;
+pub use tools::Tools;

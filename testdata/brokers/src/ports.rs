@@ -15,8 +15,8 @@ const PORTS: Range<u16> = 12_000..32_000;
 
 static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
 
-/// A port on which nothing listens now and which this process did not hand out before.
-pub(crate) fn free() -> Result<u16, Error> {
+/// A port of 127.0.0.1 on which nothing listens now and which this process did not hand out before.
+pub fn free() -> Result<u16, Error> {
     let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     let given = given.get_or_insert_with(HashSet::new);
     for turn in 0..200_u32 {

@@ -1,31 +1,33 @@
-//! Kafka's own command-line tools, run from the release's jars.
+//! Kafka's own command-line tools, run from a release's jars.
 
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::{Error, Finished, Kafka, jars, run};
+use crate::{Error, Finished, Kafka, Release, jars, run};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 
-impl Kafka {
+/// The command-line tools of one release. They need no broker of this crate: any `host:port` will do.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    release: Release,
+    jars: PathBuf,
+}
+
+impl Tools {
+    /// The tools of a release, whose jars are fetched if they are not there.
+    pub fn of(release: &Release) -> Result<Self, Error> {
+        Ok(Self { release: release.clone(), jars: jars::directory(release)? })
+    }
+
     /// Runs one of the release's Java classes with these arguments and this standard input, for at most two minutes.
-    pub fn tool(&self, class: &str, args: &[&str], input: &[u8]) -> Result<Finished, Error> {
+    pub fn run(&self, class: &str, args: &[&str], input: &[u8]) -> Result<Finished, Error> {
         let mut command = Command::new("java");
         // Compiled quickly rather than well: a tool lives for a second.
         command.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dzookeeper.sasl.client=false"]);
-        command.arg("-cp").arg(format!("{}/*", self.jars().display())).arg(class).args(args);
+        command.arg("-cp").arg(format!("{}/*", self.jars.display())).arg(class).args(args);
         run(&mut command, input, PATIENCE)?.success()
-    }
-
-    /// `kafka-topics` with its address argument added (`--zookeeper` before 2.2, `--bootstrap-server` after).
-    pub fn topics_tool(&self, args: &[&str]) -> Result<Finished, Error> {
-        let class = self.class(&["kafka.admin.TopicCommand", "org.apache.kafka.tools.TopicCommand"])?;
-        let (option, address) = match self.zookeeper_port() {
-            Some(port) if !self.release().tools_use_bootstrap_server() => ("--zookeeper", format!("127.0.0.1:{port}")),
-            _ => ("--bootstrap-server", self.bootstrap()),
-        };
-        self.tool(class, &[&[option, &address], args].concat(), &[])
     }
 
     /// `kafka-console-producer`: each line of `input` becomes a record of the topic.
@@ -37,8 +39,8 @@ impl Kafka {
         input: &[u8],
     ) -> Result<Finished, Error> {
         let class = self.class(&["kafka.tools.ConsoleProducer", "org.apache.kafka.tools.ConsoleProducer"])?;
-        let option = if self.release().at_least(2, 5) { "--bootstrap-server" } else { "--broker-list" };
-        self.tool(class, &[&[option, bootstrap, "--topic", topic], args].concat(), input)
+        let option = if self.release.at_least(2, 5) { "--bootstrap-server" } else { "--broker-list" };
+        self.run(class, &[&[option, bootstrap, "--topic", topic], args].concat(), input)
     }
 
     /// `kafka-console-consumer` from the beginning, until it has read `count` records or waited 30 seconds for one.
@@ -52,7 +54,32 @@ impl Kafka {
         let class = self.class(&["kafka.tools.ConsoleConsumer", "org.apache.kafka.tools.consumer.ConsoleConsumer"])?;
         let count = count.to_string();
         let fixed = ["--bootstrap-server", bootstrap, "--topic", topic, "--from-beginning", "--max-messages", &count];
-        self.tool(class, &[&fixed[..], &["--timeout-ms", "30000"], args].concat(), &[])
+        self.run(class, &[&fixed[..], &["--timeout-ms", "30000"], args].concat(), &[])
+    }
+
+    /// The first of the names that this release has: tools moved from package to package.
+    fn class<'a>(&self, names: &[&'a str]) -> Result<&'a str, Error> {
+        names
+            .iter()
+            .copied()
+            .find(|name| jars::has_class(&self.jars, name))
+            .ok_or_else(|| Error::NoSuchTool { release: self.release.to_string(), class: names.join(" or ") })
+    }
+
+    pub(crate) fn jars(&self) -> &std::path::Path {
+        &self.jars
+    }
+}
+
+impl Kafka {
+    /// `kafka-topics` with its address argument added (`--zookeeper` before 2.2, `--bootstrap-server` after).
+    pub fn topics_tool(&self, args: &[&str]) -> Result<Finished, Error> {
+        let class = self.tools().class(&["kafka.admin.TopicCommand", "org.apache.kafka.tools.TopicCommand"])?;
+        let (option, address) = match self.zookeeper_port() {
+            Some(port) if !self.release().tools_use_bootstrap_server() => ("--zookeeper", format!("127.0.0.1:{port}")),
+            _ => ("--bootstrap-server", self.bootstrap()),
+        };
+        self.tools().run(class, &[&[option, &address], args].concat(), &[])
     }
 
     /// `kafka-dump-log` of every segment of a partition on a broker: an independent reading of the record batches.
@@ -63,16 +90,7 @@ impl Kafka {
         segments.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
         segments.sort();
         let files = segments.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(",");
-        let class = self.class(&["kafka.tools.DumpLogSegments", "org.apache.kafka.tools.DumpLogSegments"])?;
-        self.tool(class, &[&["--files", &files], args].concat(), &[])
-    }
-
-    /// The first of the names that this release has: tools moved from package to package.
-    fn class<'a>(&self, names: &[&'a str]) -> Result<&'a str, Error> {
-        names
-            .iter()
-            .copied()
-            .find(|name| jars::has_class(self.jars(), name))
-            .ok_or_else(|| Error::NoSuchTool { release: self.release().to_string(), class: names.join(" or ") })
+        let class = self.tools().class(&["kafka.tools.DumpLogSegments", "org.apache.kafka.tools.DumpLogSegments"])?;
+        self.tools().run(class, &[&["--files", &files], args].concat(), &[])
     }
 }

@@ -20,8 +20,8 @@ fn a_record_passes_through_every_independent_client() -> Result<(), Error> {
     let address = kafka.address(0);
     kafka.admin()?.create_topic("passing", 1, 1)?;
     kcat(&["-b", &address, "-P", "-t", "passing"], b"by kcat\n")?;
-    kafka.console_producer(&address, "passing", &[], b"by the console\n")?;
-    let read = kafka.console_consumer(&address, "passing", 2, &[])?.text();
+    kafka.tools().console_producer(&address, "passing", &[], b"by the console\n")?;
+    let read = kafka.tools().console_consumer(&address, "passing", 2, &[])?.text();
     assert_eq!(read, "by kcat\nby the console\n");
     let back = kcat(&["-b", &address, "-C", "-t", "passing", "-e", "-q"], &[])?.text();
     assert_eq!(back, read);
