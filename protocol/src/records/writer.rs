@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::batch::{Attributes, CRC_FROM, HEADER_LEN};
 use super::record::{Header, Headers};
-use super::varint::{put_varint, put_varlong, varint_len, varlong_len};
+use super::varint::{Fields, put_varint, varint_len, varlong_len};
 use crate::compression::{Compression, CompressionError, Compressor};
 
 /// The most bytes a record may take in a batch, whatever its deltas are.
@@ -46,8 +46,8 @@ impl BatchBuilder {
         self.append_with(timestamp_ms, key, value, len, |out| {
             put_varint(out, count);
             for header in headers {
-                put_field(out, Some(header.key.as_bytes()));
-                put_field(out, header.value);
+                put_field(out, Fields::default(), Some(header.key.as_bytes()));
+                put_field(out, Fields::default(), header.value);
             }
         });
     }
@@ -84,12 +84,13 @@ impl BatchBuilder {
         let delta = timestamp_ms.wrapping_sub(self.first_timestamp);
         let body = 1 + varlong_len(delta) + varint_len(self.count) + field_len(key) + field_len(value) + headers_len;
         self.buffer.reserve(body + 5);
-        put_varint(&mut self.buffer, body as i32);
-        self.buffer.push(0);
-        put_varlong(&mut self.buffer, delta);
-        put_varint(&mut self.buffer, self.count);
-        put_field(&mut self.buffer, key);
-        put_field(&mut self.buffer, value);
+        let mut fields = Fields::default();
+        fields.varint(body as i32);
+        fields.byte(0);
+        fields.varlong(delta);
+        fields.varint(self.count);
+        put_field(&mut self.buffer, fields, key);
+        put_field(&mut self.buffer, Fields::default(), value);
         put_headers(&mut self.buffer);
         self.count += 1;
     }
@@ -240,9 +241,10 @@ fn field_len(field: Option<&[u8]>) -> usize {
     field.map_or(1, |field| varint_len(field.len() as i32) + field.len())
 }
 
+/// Appends `before`, the field's length and the field.
 #[inline]
-fn put_field(out: &mut Vec<u8>, field: Option<&[u8]>) {
-    let Some(field) = field else { return put_varint(out, -1) };
-    put_varint(out, field.len() as i32);
-    out.extend_from_slice(field);
+fn put_field(out: &mut Vec<u8>, mut before: Fields, field: Option<&[u8]>) {
+    before.varint(field.map_or(-1, |field| field.len() as i32));
+    before.append_to(out);
+    out.extend_from_slice(field.unwrap_or_default());
 }
