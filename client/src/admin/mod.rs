@@ -1,0 +1,5 @@
+//! What changes a cluster rather than its records.
+
+mod create_topic;
+
+pub use create_topic::{Created, NewTopic};

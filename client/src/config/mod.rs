@@ -1,0 +1,204 @@
+//! The client's options: typed, with units, checked before anything is tried.
+
+mod server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind};
+use crate::sasl::Credentials;
+
+pub(crate) use server::Server;
+
+/// Everything a connection needs to know. Defaults are Kafka's own where Kafka has them.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) bootstrap: Vec<Server>,
+    pub(crate) client_id: Arc<str>,
+    pub(crate) credentials: Option<Credentials>,
+    /// For one server: resolve, connect and authenticate.
+    pub(crate) connect_timeout: Duration,
+    /// From asking to the answer.
+    pub(crate) request_timeout: Duration,
+    /// For a whole call, all its retries included (`default.api.timeout.ms`).
+    pub(crate) api_timeout: Duration,
+    pub(crate) metadata_max_age: Duration,
+    pub(crate) retry_backoff: Duration,
+    pub(crate) retry_backoff_max: Duration,
+    pub(crate) reconnect_backoff: Duration,
+    pub(crate) reconnect_backoff_max: Duration,
+    /// Below the broker's ten minutes, so that the client is the one to close (`connections.max.idle.ms`).
+    pub(crate) max_idle: Duration,
+    /// The largest answer taken, in bytes.
+    pub(crate) frame_limit: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            bootstrap: Vec::new(),
+            client_id: Arc::from("ottla"),
+            credentials: None,
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            api_timeout: Duration::from_secs(60),
+            metadata_max_age: Duration::from_secs(300),
+            retry_backoff: Duration::from_millis(100),
+            retry_backoff_max: Duration::from_secs(1),
+            reconnect_backoff: Duration::from_millis(50),
+            reconnect_backoff_max: Duration::from_secs(1),
+            max_idle: Duration::from_secs(540),
+            frame_limit: ottla_protocol::frame::DEFAULT_LIMIT,
+        }
+    }
+}
+
+/// Collects options; [`ClientBuilder::connect`](crate::ClientBuilder::connect) checks them all at once.
+#[derive(Debug, Clone, Default)]
+pub struct ClientBuilder {
+    options: Options,
+    bootstrap: Vec<String>,
+}
+
+impl ClientBuilder {
+    /// The servers asked first, as `host:port` (`[::1]:9092` for IPv6); the rest of the cluster is learned from them.
+    /// Repeated calls add.
+    #[must_use]
+    pub fn bootstrap(mut self, servers: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.bootstrap.extend(servers.into_iter().map(Into::into));
+        self
+    }
+
+    /// The client's name in the brokers' logs and quotas. Default: `ottla`.
+    #[must_use]
+    pub fn client_id(mut self, client_id: &str) -> Self {
+        self.options.client_id = client_id.into();
+        self
+    }
+
+    /// SASL/PLAIN with this user and password (RFC 4616). The password travels as it is: over plain TCP anyone on the way
+    /// can read it.
+    #[must_use]
+    pub fn sasl_plain(mut self, username: &str, password: &str) -> Self {
+        self.options.credentials = Some(Credentials::plain(username, password));
+        self
+    }
+
+    /// How long one server may take to be resolved, connected and authenticated. Default: 10 s.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.options.connect_timeout = timeout;
+        self
+    }
+
+    /// How long one request may take from asking to its answer (`request.timeout.ms`). Default: 30 s.
+    #[must_use]
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.options.request_timeout = timeout;
+        self
+    }
+
+    /// How long a call may take with all its retries (`default.api.timeout.ms`). Default: 60 s.
+    #[must_use]
+    pub fn api_timeout(mut self, timeout: Duration) -> Self {
+        self.options.api_timeout = timeout;
+        self
+    }
+
+    /// After what time metadata is refreshed although nothing went wrong (`metadata.max.age.ms`). Default: 5 min.
+    #[must_use]
+    pub fn metadata_max_age(mut self, age: Duration) -> Self {
+        self.options.metadata_max_age = age;
+        self
+    }
+
+    /// The first delay between two tries of a call and the longest one (`retry.backoff.ms`, KIP-580).
+    /// Default: 100 ms to 1 s.
+    #[must_use]
+    pub fn retry_backoff(mut self, first: Duration, limit: Duration) -> Self {
+        self.options.retry_backoff = first;
+        self.options.retry_backoff_max = limit;
+        self
+    }
+
+    /// The first delay between two attempts to connect to a broker and the longest one (`reconnect.backoff.ms` and
+    /// `reconnect.backoff.max.ms`). Default: 50 ms to 1 s.
+    #[must_use]
+    pub fn reconnect_backoff(mut self, first: Duration, limit: Duration) -> Self {
+        self.options.reconnect_backoff = first;
+        self.options.reconnect_backoff_max = limit;
+        self
+    }
+
+    /// After what time an unused connection is closed (`connections.max.idle.ms`). Default: 9 min.
+    #[must_use]
+    pub fn max_idle(mut self, idle: Duration) -> Self {
+        self.options.max_idle = idle;
+        self
+    }
+
+    /// The largest answer taken, in bytes. A larger one breaks its connection. Default: 100 MiB.
+    #[must_use]
+    pub fn frame_limit(mut self, bytes: usize) -> Self {
+        self.options.frame_limit = bytes;
+        self
+    }
+
+    /// The options, or one error that lists all that is wrong with them.
+    pub(crate) fn options(self) -> Result<Options, Error> {
+        let mut options = self.options;
+        let mut wrong = Vec::new();
+        if self.bootstrap.is_empty() {
+            wrong.push("bootstrap names no server; give at least one as host:port".to_owned());
+        }
+        for text in &self.bootstrap {
+            match Server::parse(text) {
+                Ok(server) => options.bootstrap.push(server),
+                Err(problem) => wrong.push(format!("bootstrap server {text:?}: {problem}")),
+            }
+        }
+        if let Some(problem) = options.credentials.as_ref().and_then(Credentials::problem) {
+            wrong.push(problem.to_owned());
+        }
+        if options.client_id.len() > i16::MAX as usize {
+            wrong.push("client_id is longer than 32767 bytes".to_owned());
+        }
+        let waits = [
+            ("connect_timeout", options.connect_timeout),
+            ("request_timeout", options.request_timeout),
+            ("api_timeout", options.api_timeout),
+            ("metadata_max_age", options.metadata_max_age),
+            ("max_idle", options.max_idle),
+        ];
+        wrong.extend(waits.iter().filter(|(_, wait)| wait.is_zero()).map(|(name, _)| format!("{name} is zero")));
+        if wrong.is_empty() { Ok(options) } else { Err(Error::new(ErrorKind::Config, wrong.join("\n"))) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let builder = ClientBuilder::default()
+            .bootstrap(["good:9092", "no-port", "::1:9092"])
+            .sasl_plain("", "secret-of-mine")
+            .api_timeout(Duration::ZERO);
+        let error = builder.options().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        let text = error.to_string();
+        assert_eq!(text.lines().count(), 4, "{text}");
+        for part in ["\"no-port\"", "\"::1:9092\"", "user name", "api_timeout is zero"] {
+            assert!(text.contains(part), "{part} is missing in: {text}");
+        }
+        assert!(!text.contains("secret-of-mine"));
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let builder = ClientBuilder::default().bootstrap(["a:1"]).sasl_plain("etl", "secret-of-mine");
+        assert!(!format!("{builder:?}").contains("secret-of-mine"));
+        assert!(!format!("{:?}", builder.options().unwrap()).contains("secret-of-mine"));
+    }
+}

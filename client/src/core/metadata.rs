@@ -1,0 +1,500 @@
+//! Who leads what: the cluster as it was last heard of, when to ask again, and which answers are too old to believe.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ottla_protocol::ErrorCode;
+use ottla_protocol::messages::{MetadataResponse, MetadataResponsePartition, MetadataResponseTopic};
+
+use super::backoff::Backoff;
+use crate::TopicPartition;
+use crate::config::Server;
+
+/// After this many answers in a row with a lower leader epoch the lower one is believed: the topic was deleted and made
+/// anew, which Metadata up to v9 cannot say otherwise (topic ids came with KIP-516).
+const REWINDS_BELIEVED: u32 = 5;
+
+/// A broker's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct NodeId(pub(crate) i32);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A broker and where it listens. Displays as `broker 1 at kafka:9092`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) server: Server,
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "broker {} at {}", self.id, self.server)
+    }
+}
+
+/// A partition as it was last heard of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PartitionInfo {
+    pub(crate) id: i32,
+    pub(crate) leader: Option<NodeId>,
+    /// Rises with each election; `None` from brokers that do not tell (below Metadata v7).
+    pub(crate) leader_epoch: Option<i32>,
+    pub(crate) replicas: Vec<i32>,
+    pub(crate) isr: Vec<i32>,
+}
+
+/// A topic as it was last heard of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TopicInfo {
+    pub(crate) name: Arc<str>,
+    pub(crate) internal: bool,
+    /// What the broker said of the topic as a whole, if it was not all right; `partitions` may be empty then.
+    pub(crate) error: Option<ErrorCode>,
+    /// Sorted by id.
+    pub(crate) partitions: Vec<PartitionInfo>,
+}
+
+impl TopicInfo {
+    pub(crate) fn partition(&self, id: i32) -> Option<&PartitionInfo> {
+        let found = self.partitions.binary_search_by_key(&id, |partition| partition.id).ok()?;
+        self.partitions.get(found)
+    }
+
+    /// Whether every partition has a leader.
+    pub(crate) fn is_led(&self) -> bool {
+        self.error.is_none() && !self.partitions.is_empty() && self.partitions.iter().all(|p| p.leader.is_some())
+    }
+}
+
+/// The cluster at one moment. Shared, never changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Metadata {
+    pub(crate) cluster_id: Option<String>,
+    pub(crate) controller: Option<NodeId>,
+    pub(crate) nodes: BTreeMap<NodeId, Node>,
+    pub(crate) topics: HashMap<Arc<str>, Arc<TopicInfo>>,
+}
+
+impl Metadata {
+    pub(crate) fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(&id)
+    }
+
+    pub(crate) fn topic(&self, name: &str) -> Option<&Arc<TopicInfo>> {
+        self.topics.get(name)
+    }
+
+    /// The partition's leader, if it has one and that one is reachable from here.
+    pub(crate) fn leader(&self, topic: &str, partition: i32) -> Option<NodeId> {
+        let leader = self.topic(topic)?.partition(partition)?.leader?;
+        self.nodes.contains_key(&leader).then_some(leader)
+    }
+}
+
+/// Which topics an answer speaks of.
+#[derive(Debug, Clone)]
+pub(crate) enum Scope {
+    /// All there are: what is missing is gone.
+    All,
+    /// These: what is missing of them is gone.
+    Named(BTreeSet<Arc<str>>),
+}
+
+impl Scope {
+    fn covers(&self, topic: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.contains(topic),
+        }
+    }
+}
+
+/// An answer that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Malformed {
+    #[error("broker {node} has the port {port}")]
+    Port { node: i32, port: i32 },
+    #[error("topic {topic} has the partition {partition} twice, or below 0")]
+    Partition { topic: String, partition: i32 },
+}
+
+/// What an answer changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    /// Whether the snapshot is another one now.
+    pub(crate) changed: bool,
+    /// Partitions known before that have another leader now.
+    pub(crate) moves: Vec<TopicPartition>,
+    /// Partitions whose news were older than what is known.
+    pub(crate) stale: Vec<TopicPartition>,
+}
+
+/// Keeps the snapshot and says when to refresh it.
+#[derive(Debug)]
+pub(crate) struct Tracker {
+    snapshot: Arc<Metadata>,
+    interest: BTreeSet<Arc<str>>,
+    rewinds: HashMap<TopicPartition, u32>,
+    want: Want,
+    max_age: Duration,
+    min_interval: Duration,
+    backoff: Backoff,
+    last_start: Option<Instant>,
+    last_success: Option<Instant>,
+    not_before: Option<Instant>,
+}
+
+/// How badly a refresh is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Want {
+    /// Only when the metadata gets old.
+    No,
+    /// Something moved: soon, but not more often than the interval.
+    Soon,
+    /// Someone waits for it.
+    Now,
+}
+
+impl Tracker {
+    /// Knows nothing. `min_interval` is the least time between two refreshes that errors ask for.
+    pub(crate) fn new(max_age: Duration, min_interval: Duration, backoff: Backoff) -> Self {
+        Self {
+            snapshot: Arc::default(),
+            interest: BTreeSet::new(),
+            rewinds: HashMap::new(),
+            want: Want::No,
+            max_age,
+            min_interval,
+            backoff,
+            last_start: None,
+            last_success: None,
+            not_before: None,
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Metadata> {
+        self.snapshot.clone()
+    }
+
+    /// The topics that a refresh has to ask for.
+    pub(crate) fn interest(&self) -> &BTreeSet<Arc<str>> {
+        &self.interest
+    }
+
+    /// Something turned out to be out of date.
+    pub(crate) fn want(&mut self) {
+        self.want = self.want.max(Want::Soon);
+    }
+
+    /// Someone waits for news of these topics, which are asked for from now on.
+    pub(crate) fn want_now(&mut self, topics: &[Arc<str>]) {
+        self.interest.extend(topics.iter().cloned());
+        self.want = Want::Now;
+    }
+
+    /// When the next refresh is due; `None` before the first answer, which the bootstrap brings.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let by_age = self.last_success? + self.max_age;
+        let wanted = match self.want {
+            Want::No => by_age,
+            Want::Soon => self.last_start.map_or(by_age, |start| start + self.min_interval).min(by_age),
+            Want::Now => self.last_success?,
+        };
+        Some(self.not_before.map_or(wanted, |not_before| wanted.max(not_before)))
+    }
+
+    /// A refresh starts: wishes uttered from now on need another one.
+    pub(crate) fn start(&mut self, now: Instant) {
+        self.last_start = Some(now);
+        self.want = Want::No;
+    }
+
+    /// No broker could answer. Asks again after a delay that grows. `chance` is in `0.0..1.0`.
+    pub(crate) fn fail(&mut self, now: Instant, chance: f64) {
+        self.not_before = Some(now + self.backoff.fail(chance));
+        self.want();
+    }
+
+    /// Takes an answer.
+    pub(crate) fn succeed(
+        &mut self,
+        now: Instant,
+        scope: &Scope,
+        answer: &MetadataResponse,
+    ) -> Result<Changes, Malformed> {
+        let nodes = nodes(answer)?;
+        let mut changes = Changes::default();
+        let mut topics = self.snapshot.topics.clone();
+        let mut seen = BTreeSet::new();
+        for topic in &answer.topics {
+            seen.insert(topic.name.as_str());
+            if topic.error_code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION {
+                self.forget(&mut topics, &topic.name);
+                continue;
+            }
+            let info = self.topic(topic, &mut changes)?;
+            topics.insert(info.name.clone(), Arc::new(info));
+        }
+        let gone: Vec<_> =
+            topics.keys().filter(|name| scope.covers(name) && !seen.contains(&***name)).cloned().collect();
+        for name in gone {
+            self.forget(&mut topics, &name);
+        }
+        let cluster_id = answer.cluster_id.clone().or_else(|| self.snapshot.cluster_id.clone());
+        let controller = nodes.contains_key(&NodeId(answer.controller_id)).then_some(NodeId(answer.controller_id));
+        let next = Metadata { cluster_id, controller, nodes, topics };
+        if *self.snapshot != next {
+            changes.changed = true;
+            self.snapshot = Arc::new(next);
+        }
+        self.last_success = Some(now);
+        self.not_before = None;
+        self.backoff.reset();
+        if !changes.stale.is_empty() {
+            self.want();
+        }
+        Ok(changes)
+    }
+
+    fn forget(&mut self, topics: &mut HashMap<Arc<str>, Arc<TopicInfo>>, name: &str) {
+        if topics.remove(name).is_some() {
+            self.rewinds.retain(|place, _| *place.topic != *name);
+        }
+    }
+
+    /// One topic's news, merged with what is known of it.
+    fn topic(&mut self, news: &MetadataResponseTopic, changes: &mut Changes) -> Result<TopicInfo, Malformed> {
+        let known = self.snapshot.topic(&news.name).cloned();
+        let name = known.as_ref().map_or_else(|| Arc::from(news.name.as_str()), |known| known.name.clone());
+        if !news.error_code.is_ok() {
+            // A topic that is being made or elected again keeps the partitions it had.
+            let partitions = match known {
+                Some(known) if news.error_code.is_retriable() => known.partitions.clone(),
+                _ => Vec::new(),
+            };
+            return Ok(TopicInfo { name, internal: news.is_internal, error: Some(news.error_code), partitions });
+        }
+        let mut partitions = Vec::with_capacity(news.partitions.len());
+        for partition in &news.partitions {
+            let place = TopicPartition { topic: name.clone(), partition: partition.partition_index };
+            let before = known.as_ref().and_then(|known| known.partition(partition.partition_index));
+            partitions.push(self.partition(place, before, partition, changes));
+        }
+        partitions.sort_unstable_by_key(|partition| partition.id);
+        let twice = partitions.windows(2).find_map(|pair| match pair {
+            [a, b] if a.id == b.id => Some(a.id),
+            _ => None,
+        });
+        let negative = partitions.first().map(|first| first.id).filter(|id| *id < 0);
+        match twice.or(negative) {
+            Some(partition) => Err(Malformed::Partition { topic: news.name.clone(), partition }),
+            None => Ok(TopicInfo { name, internal: news.is_internal, error: None, partitions }),
+        }
+    }
+
+    /// One partition's news, unless they are older than what is known (KIP-320, `Metadata.updateLastSeenEpoch`).
+    fn partition(
+        &mut self,
+        place: TopicPartition,
+        before: Option<&PartitionInfo>,
+        news: &MetadataResponsePartition,
+        changes: &mut Changes,
+    ) -> PartitionInfo {
+        let leader_epoch = (news.leader_epoch >= 0).then_some(news.leader_epoch);
+        if let (Some(before), Some(epoch)) = (before, leader_epoch)
+            && before.leader_epoch.is_some_and(|known| epoch < known)
+        {
+            let rewinds = self.rewinds.entry(place.clone()).or_default();
+            *rewinds += 1;
+            if *rewinds < REWINDS_BELIEVED {
+                changes.stale.push(place);
+                return before.clone();
+            }
+        }
+        self.rewinds.remove(&place);
+        let leader = (news.leader_id >= 0).then_some(NodeId(news.leader_id));
+        if before.is_some_and(|before| before.leader != leader) {
+            changes.moves.push(place);
+        }
+        PartitionInfo {
+            id: news.partition_index,
+            leader,
+            leader_epoch,
+            replicas: news.replica_nodes.clone(),
+            isr: news.isr_nodes.clone(),
+        }
+    }
+}
+
+fn nodes(answer: &MetadataResponse) -> Result<BTreeMap<NodeId, Node>, Malformed> {
+    let node = |broker: &ottla_protocol::messages::MetadataResponseBroker| {
+        let port = u16::try_from(broker.port).ok().filter(|port| *port > 0);
+        let port = port.ok_or(Malformed::Port { node: broker.node_id, port: broker.port })?;
+        let id = NodeId(broker.node_id);
+        Ok((id, Node { id, server: Server::new(&broker.host, port) }))
+    };
+    answer.brokers.iter().map(node).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_protocol::messages::MetadataResponseBroker;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn tracker() -> Tracker {
+        Tracker::new(300_000 * MS, 100 * MS, Backoff::new(100 * MS, 1000 * MS))
+    }
+
+    fn partition(partition_index: i32, leader_id: i32, leader_epoch: i32) -> MetadataResponsePartition {
+        let replica_nodes = vec![1, 2];
+        MetadataResponsePartition { partition_index, leader_id, leader_epoch, replica_nodes, ..Default::default() }
+    }
+
+    fn topic(name: &str, partitions: Vec<MetadataResponsePartition>) -> MetadataResponseTopic {
+        MetadataResponseTopic { name: name.to_owned(), partitions, ..Default::default() }
+    }
+
+    fn answer(topics: Vec<MetadataResponseTopic>) -> MetadataResponse {
+        let broker = |node_id| MetadataResponseBroker { node_id, host: "kafka".into(), port: 9092, rack: None };
+        MetadataResponse { brokers: [1, 2].map(broker).into(), controller_id: 2, topics, ..Default::default() }
+    }
+
+    fn named(names: &[&str]) -> Scope {
+        Scope::Named(names.iter().map(|name| Arc::from(*name)).collect())
+    }
+
+    #[test]
+    fn a_leader_is_known_after_an_answer_and_a_move_is_told() {
+        let (mut tracker, now) = (tracker(), Instant::now());
+        let first =
+            tracker.succeed(now, &Scope::All, &answer(vec![topic("t", vec![partition(1, 2, 0), partition(0, 1, 0)])]));
+        assert_eq!(first.unwrap(), Changes { changed: true, ..Changes::default() });
+        assert_eq!(tracker.snapshot().leader("t", 1), Some(NodeId(2)));
+        assert_eq!(tracker.snapshot().controller, Some(NodeId(2)));
+        let second =
+            tracker.succeed(now, &Scope::All, &answer(vec![topic("t", vec![partition(0, 2, 1), partition(1, 2, 0)])]));
+        assert_eq!(second.unwrap().moves, [TopicPartition::new("t", 0)]);
+        assert_eq!(tracker.snapshot().leader("t", 0), Some(NodeId(2)));
+    }
+
+    #[test]
+    fn the_same_answer_again_is_no_news() {
+        let (mut tracker, now) = (tracker(), Instant::now());
+        let news = answer(vec![topic("t", vec![partition(0, 1, 0)])]);
+        tracker.succeed(now, &Scope::All, &news).unwrap();
+        let before = tracker.snapshot();
+        assert_eq!(tracker.succeed(now, &Scope::All, &news).unwrap(), Changes::default());
+        assert!(Arc::ptr_eq(&before, &tracker.snapshot()));
+    }
+
+    #[test]
+    fn a_stale_leader_epoch_is_never_believed_over_a_newer_one() {
+        let (mut tracker, now) = (tracker(), Instant::now());
+        tracker.succeed(now, &Scope::All, &answer(vec![topic("t", vec![partition(0, 2, 7)])])).unwrap();
+        let stale = tracker.succeed(now, &Scope::All, &answer(vec![topic("t", vec![partition(0, 1, 6)])])).unwrap();
+        assert_eq!(stale.stale, [TopicPartition::new("t", 0)]);
+        assert_eq!(tracker.snapshot().leader("t", 0), Some(NodeId(2)), "the deposed leader is back");
+        assert!(tracker.due().unwrap() <= now + 100 * MS, "stale news call for newer ones");
+    }
+
+    #[test]
+    fn a_topic_made_anew_is_believed_after_a_few_answers() {
+        let (mut tracker, now) = (tracker(), Instant::now());
+        tracker.succeed(now, &Scope::All, &answer(vec![topic("t", vec![partition(0, 2, 7)])])).unwrap();
+        let anew = answer(vec![topic("t", vec![partition(0, 1, 0)])]);
+        for _ in 1..REWINDS_BELIEVED {
+            tracker.succeed(now, &Scope::All, &anew).unwrap();
+            assert_eq!(tracker.snapshot().leader("t", 0), Some(NodeId(2)));
+        }
+        tracker.succeed(now, &Scope::All, &anew).unwrap();
+        assert_eq!(tracker.snapshot().leader("t", 0), Some(NodeId(1)));
+    }
+
+    #[test]
+    fn a_topic_seen_gone_starts_with_any_epoch() {
+        let (mut tracker, now) = (tracker(), Instant::now());
+        tracker.succeed(now, &Scope::All, &answer(vec![topic("t", vec![partition(0, 2, 7)])])).unwrap();
+        tracker.succeed(now, &named(&["t"]), &answer(vec![])).unwrap();
+        assert!(tracker.snapshot().topic("t").is_none());
+        tracker.succeed(now, &named(&["t"]), &answer(vec![topic("t", vec![partition(0, 1, 0)])])).unwrap();
+        assert_eq!(tracker.snapshot().leader("t", 0), Some(NodeId(1)));
+    }
+
+    #[test]
+    fn an_answer_about_some_topics_leaves_the_others() {
+        let (mut tracker, now) = (tracker(), Instant::now());
+        let both = answer(vec![topic("a", vec![partition(0, 1, 0)]), topic("b", vec![partition(0, 1, 0)])]);
+        tracker.succeed(now, &Scope::All, &both).unwrap();
+        let mut unknown = topic("a", vec![]);
+        unknown.error_code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        tracker.succeed(now, &named(&["a"]), &answer(vec![unknown])).unwrap();
+        assert!(tracker.snapshot().topic("a").is_none() && tracker.snapshot().topic("b").is_some());
+        tracker.succeed(now, &Scope::All, &answer(vec![])).unwrap();
+        assert!(tracker.snapshot().topics.is_empty());
+    }
+
+    #[test]
+    fn a_topic_without_leader_keeps_its_partitions_and_says_why() {
+        let (mut tracker, now) = (tracker(), Instant::now());
+        tracker.succeed(now, &Scope::All, &answer(vec![topic("t", vec![partition(0, 1, 3)])])).unwrap();
+        let mut electing = topic("t", vec![]);
+        electing.error_code = ErrorCode::LEADER_NOT_AVAILABLE;
+        tracker.succeed(now, &Scope::All, &answer(vec![electing])).unwrap();
+        let info = tracker.snapshot().topic("t").cloned().unwrap();
+        assert_eq!((info.error, info.partitions.len()), (Some(ErrorCode::LEADER_NOT_AVAILABLE), 1));
+        assert!(!info.is_led());
+    }
+
+    #[test]
+    fn a_leader_that_is_not_listed_cannot_be_reached() {
+        let (mut tracker, now) = (tracker(), Instant::now());
+        tracker
+            .succeed(now, &Scope::All, &answer(vec![topic("t", vec![partition(0, 9, 0), partition(1, -1, 0)])]))
+            .unwrap();
+        assert_eq!((tracker.snapshot().leader("t", 0), tracker.snapshot().leader("t", 1)), (None, None));
+    }
+
+    #[test]
+    fn refreshes_that_errors_ask_for_keep_their_distance_and_awaited_ones_do_not_wait() {
+        let (mut tracker, now) = (tracker(), Instant::now());
+        assert_eq!(tracker.due(), None);
+        tracker.start(now);
+        tracker.succeed(now, &Scope::All, &answer(vec![])).unwrap();
+        assert_eq!(tracker.due(), Some(now + 300_000 * MS));
+        (0..1000).for_each(|_| tracker.want());
+        assert_eq!(tracker.due(), Some(now + 100 * MS));
+        tracker.want_now(&["t".into()]);
+        assert!(tracker.due().unwrap() <= now);
+        tracker.start(now + MS);
+        assert_eq!(tracker.due(), Some(now + 300_000 * MS), "a started refresh has taken up the wish");
+        tracker.fail(now + MS, 0.5);
+        assert_eq!(tracker.due(), Some(now + 101 * MS));
+        tracker.want_now(&[]);
+        assert_eq!(tracker.due(), Some(now + 101 * MS), "even awaited ones keep the delay after a failure");
+    }
+
+    #[test]
+    fn nonsense_is_refused_and_changes_nothing() {
+        let (mut tracker, now) = (tracker(), Instant::now());
+        tracker.succeed(now, &Scope::All, &answer(vec![topic("t", vec![partition(0, 1, 0)])])).unwrap();
+        let before = tracker.snapshot();
+        for bad in [vec![partition(0, 1, 0), partition(0, 2, 0)], vec![partition(-1, 1, 0)]] {
+            let refused = tracker.succeed(now, &Scope::All, &answer(vec![topic("t", bad)]));
+            assert!(matches!(refused, Err(Malformed::Partition { .. })), "{refused:?}");
+        }
+        let mut bad = answer(vec![]);
+        bad.brokers[0].port = 70_000;
+        assert_eq!(tracker.succeed(now, &Scope::All, &bad), Err(Malformed::Port { node: 1, port: 70_000 }));
+        assert_eq!(tracker.snapshot(), before);
+    }
+}

@@ -1,0 +1,13 @@
+//! What decides: machines without I/O, clock or chance. Time, answers and chance go in; values come out.
+
+pub(crate) mod accumulator;
+pub(crate) mod backoff;
+pub(crate) mod fetch_session;
+pub(crate) mod in_flight;
+pub(crate) mod isolation;
+pub(crate) mod metadata;
+pub(crate) mod partitioner;
+pub(crate) mod position;
+pub(crate) mod sequence;
+pub(crate) mod throttle;
+pub(crate) mod versions;

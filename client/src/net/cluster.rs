@@ -1,0 +1,560 @@
+//! The cluster as the rest of the client sees it: brokers to ask, leaders to find, all kept fresh by one task.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::{Deref, RangeInclusive};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ottla_protocol::messages::{FindCoordinatorRequest, Message, MetadataRequest, MetadataRequestTopic, Request};
+use ottla_protocol::{ApiKey, ErrorCode};
+use tokio::sync::{Notify, watch};
+
+use super::Lane;
+use super::connection::Connection;
+use super::pool::{Abort, Pool, Target};
+use super::retry::Retry;
+use crate::TopicPartition;
+use crate::config::{Options, Server};
+use crate::core::backoff::Backoff;
+use crate::core::metadata::{Metadata, Node, NodeId, Scope, Tracker};
+use crate::error::{Error, ErrorKind};
+
+/// How often a topic has to be missing in a row before it is said not to exist: right after its creation brokers differ.
+const MISSES_BELIEVED: u32 = 3;
+
+/// A handle on the cluster. The last one to be dropped closes every connection and ends every task.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    core: Arc<Core>,
+    _refresher: Arc<Abort>,
+}
+
+impl Deref for Cluster {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.core
+    }
+}
+
+/// What the handles and the refreshing task share.
+pub(crate) struct Core {
+    options: Arc<Options>,
+    pool: Pool,
+    tracker: Mutex<Tracking>,
+    snapshots: watch::Sender<Arc<Metadata>>,
+    rounds: watch::Sender<Round>,
+    wake: Notify,
+    coordinators: Mutex<HashMap<String, Node>>,
+}
+
+struct Tracking {
+    tracker: Tracker,
+    /// How many rounds were started.
+    started: u64,
+}
+
+/// A finished round of asking for metadata.
+#[derive(Debug, Clone, Default)]
+struct Round {
+    number: u64,
+    error: Option<Error>,
+}
+
+impl Cluster {
+    /// Reaches any of the bootstrap servers. If none answers, the error says what each of them said.
+    pub(crate) async fn connect(options: Options) -> Result<Self, Error> {
+        let core = Arc::new(Core::new(Arc::new(options)));
+        core.bootstrap().await?;
+        let refresher = tokio::spawn(core.clone().keep_fresh());
+        Ok(Self { core, _refresher: Arc::new(Abort(refresher.abort_handle())) })
+    }
+}
+
+impl Core {
+    fn new(options: Arc<Options>) -> Self {
+        let backoff = Backoff::new(options.retry_backoff, options.retry_backoff_max);
+        let tracker = Tracker::new(options.metadata_max_age, options.retry_backoff, backoff);
+        Self {
+            pool: Pool::new(options.clone()),
+            options,
+            tracker: Mutex::new(Tracking { tracker, started: 0 }),
+            snapshots: watch::Sender::new(Arc::default()),
+            rounds: watch::Sender::new(Round::default()),
+            wake: Notify::new(),
+            coordinators: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The cluster as it was last heard of.
+    pub(crate) fn snapshot(&self) -> Arc<Metadata> {
+        self.snapshots.borrow().clone()
+    }
+
+    /// Tells of every new snapshot.
+    pub(crate) fn changes(&self) -> watch::Receiver<Arc<Metadata>> {
+        self.snapshots.subscribe()
+    }
+
+    fn tracking(&self) -> MutexGuard<'_, Tracking> {
+        self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something turned out to be out of date: metadata is asked for soon, however often this is called.
+    pub(crate) fn want_refresh(&self) {
+        self.tracking().tracker.want();
+        self.wake.notify_one();
+    }
+
+    /// Asks for fresh metadata of these topics, and of all that were asked for before, and waits for it. Callers at the same
+    /// time share one round. Creates no topic.
+    pub(crate) async fn refresh(&self, topics: &[Arc<str>]) -> Result<Arc<Metadata>, Error> {
+        let mut rounds = self.rounds.subscribe();
+        let ticket = {
+            let mut tracking = self.tracking();
+            tracking.tracker.want_now(topics);
+            tracking.started + 1
+        };
+        self.wake.notify_one();
+        // The sender lives in `self`, so waiting cannot fail.
+        let round =
+            rounds.wait_for(|round| round.number >= ticket).await.map(|round| round.clone()).unwrap_or_default();
+        match round.error {
+            Some(error) => Err(error),
+            None => Ok(self.snapshot()),
+        }
+    }
+
+    /// The partition's leader, waiting for one to be elected until the deadline. A topic that does not exist is an error at
+    /// once.
+    pub(crate) async fn leader_of(&self, place: &TopicPartition, deadline: Instant) -> Result<NodeId, Error> {
+        let mut retry = Retry::new(&self.options, deadline.saturating_duration_since(Instant::now()));
+        let mut misses = 0;
+        loop {
+            let snapshot = self.snapshot();
+            if let Some(leader) = snapshot.leader(&place.topic, place.partition) {
+                return Ok(leader);
+            }
+            let refreshed = retry.within(self.refresh(std::slice::from_ref(&place.topic))).await;
+            let error = match refreshed {
+                Ok(fresh) if fresh.leader(&place.topic, place.partition).is_some() => continue,
+                Ok(fresh) => leaderless(&fresh, place),
+                Err(error) => error,
+            };
+            misses += u32::from(error.kind() == ErrorKind::UnknownTopic);
+            if misses >= MISSES_BELIEVED {
+                return Err(error);
+            }
+            retry.pause(error).await?;
+        }
+    }
+
+    /// A live connection to a broker, dialled and authenticated.
+    pub(crate) async fn connection(&self, node: NodeId, lane: Lane) -> Result<Arc<Connection>, Error> {
+        let node = self.node(node)?;
+        self.connection_to(&node, lane).await
+    }
+
+    async fn connection_to(&self, node: &Node, lane: Lane) -> Result<Arc<Connection>, Error> {
+        let connection = self.pool.node(node, lane).await;
+        connection.inspect_err(|_| self.want_refresh())
+    }
+
+    fn node(&self, id: NodeId) -> Result<Node, Error> {
+        let found = self.snapshot().node(id).cloned();
+        found.ok_or_else(|| {
+            self.want_refresh();
+            Error::new(ErrorKind::Disconnected, format!("broker {id} is not in the cluster at the moment"))
+        })
+    }
+
+    /// Asks one broker once.
+    pub(crate) async fn ask<R: Request>(&self, node: NodeId, lane: Lane, request: &R) -> Result<R::Response, Error> {
+        self.ask_within(node, lane, request, self.options.request_timeout).await
+    }
+
+    /// Asks one broker once, with a deadline of its own.
+    pub(crate) async fn ask_within<R: Request>(
+        &self,
+        node: NodeId,
+        lane: Lane,
+        request: &R,
+        timeout: Duration,
+    ) -> Result<R::Response, Error> {
+        let node = self.node(node)?;
+        self.ask_node(&node, lane, R::VERSIONS, |_| request.clone(), timeout).await
+    }
+
+    /// Asks one broker once, with a request made for the version agreed on.
+    pub(crate) async fn ask_node<R: Request>(
+        &self,
+        node: &Node,
+        lane: Lane,
+        versions: RangeInclusive<i16>,
+        make: impl Fn(i16) -> R,
+        timeout: Duration,
+    ) -> Result<R::Response, Error> {
+        let deadline = Instant::now() + timeout;
+        let connection = match tokio::time::timeout_at(deadline.into(), self.connection_to(node, lane)).await {
+            Ok(connection) => connection.map_err(|e| e.in_api(R::KEY))?,
+            Err(_) => {
+                let error = Error::new(ErrorKind::Timeout, format!("no connection within {timeout:?}"));
+                return Err(error.on_broker(node.to_string()).in_api(R::KEY));
+            }
+        };
+        let answer = ask_on(&connection, versions, make, deadline).await.map(|(_, answer)| answer);
+        answer.inspect_err(|e| {
+            if e.is_stale_metadata() {
+                self.want_refresh();
+            }
+        })
+    }
+
+    /// Asks brokers one after another until one answers with a code that is no reason to ask again, or until the call's
+    /// deadline.
+    pub(crate) async fn ask_any<R: Request>(
+        &self,
+        request: &R,
+        code: impl Fn(&R::Response) -> ErrorCode,
+    ) -> Result<R::Response, Error> {
+        let mut retry = Retry::new(&self.options, self.options.api_timeout);
+        let mut brokers = Vec::new();
+        loop {
+            if brokers.is_empty() {
+                brokers = self.brokers_by_readiness();
+            }
+            let answer = match brokers.pop() {
+                Some(node) => {
+                    let timeout = retry.left(self.options.request_timeout);
+                    let answer =
+                        retry.within(self.ask_node(&node, Lane::Other, R::VERSIONS, |_| request.clone(), timeout));
+                    answer.await.and_then(|answer| checked(answer, &code, &node))
+                }
+                None => match retry.within(self.refresh(&[])).await {
+                    Ok(_) => Err(Error::new(ErrorKind::Disconnected, "the cluster lists no broker")),
+                    Err(error) => Err(error),
+                },
+            };
+            match answer {
+                Ok(answer) => return Ok(answer),
+                Err(error) => retry.pause(error).await?,
+            }
+        }
+    }
+
+    /// Asks the controller, wherever it moves, until the call's deadline.
+    pub(crate) async fn ask_controller<R: Request>(
+        &self,
+        make: impl Fn(i16) -> R,
+        code: impl Fn(&R::Response) -> ErrorCode,
+    ) -> Result<R::Response, Error> {
+        let mut retry = Retry::new(&self.options, self.options.api_timeout);
+        loop {
+            let snapshot = self.snapshot();
+            let controller = snapshot.controller.and_then(|id| snapshot.node(id));
+            let answer =
+                match controller {
+                    Some(node) => {
+                        let timeout = retry.left(self.options.request_timeout);
+                        let answer = retry.within(self.ask_node(node, Lane::Other, R::VERSIONS, &make, timeout)).await;
+                        answer.and_then(|answer| checked(answer, &code, node))
+                    }
+                    None => Err(Error::new(ErrorKind::Disconnected, "the cluster has no controller at the moment")
+                        .in_api(R::KEY)),
+                };
+            match answer {
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
+                    retry.pause(error).await?;
+                    // What the refresh says does not matter: without a controller the next turn finds none.
+                    let _ = retry.within(self.refresh(&[])).await;
+                }
+            }
+        }
+    }
+
+    /// Asks a group's coordinator, wherever it moves, until the call's deadline.
+    pub(crate) async fn ask_coordinator<R: Request>(
+        &self,
+        group: &str,
+        versions: RangeInclusive<i16>,
+        make: impl Fn(i16) -> R,
+        code: impl Fn(&R::Response) -> ErrorCode,
+    ) -> Result<R::Response, Error> {
+        let mut retry = Retry::new(&self.options, self.options.api_timeout);
+        loop {
+            let timeout = retry.left(self.options.request_timeout);
+            let work = async {
+                let node = self.coordinator(group).await?;
+                let answer = self.ask_node(&node, Lane::Group, versions.clone(), &make, timeout).await?;
+                checked(answer, &code, &node)
+            };
+            match retry.within(work).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
+                    // A coordinator that is loading is the right one still.
+                    if error.code() != Some(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS) {
+                        self.coordinators().remove(group);
+                    }
+                    retry.pause(error).await?;
+                }
+            }
+        }
+    }
+
+    /// The group's coordinator, from memory or from any broker.
+    pub(crate) async fn coordinator(&self, group: &str) -> Result<Node, Error> {
+        if let Some(known) = self.coordinators().get(group) {
+            return Ok(known.clone());
+        }
+        let request = FindCoordinatorRequest { key: group.to_owned(), key_type: 0 };
+        let answer = self.ask_any(&request, |answer| answer.error_code).await?;
+        let Some(port) = u16::try_from(answer.port).ok().filter(|port| *port > 0) else {
+            let message = format!("the coordinator of group {group} is said to listen on port {}", answer.port);
+            return Err(Error::new(ErrorKind::Corrupt, message).in_api(ApiKey::FIND_COORDINATOR));
+        };
+        let node = Node { id: NodeId(answer.node_id), server: Server::new(&answer.host, port) };
+        self.coordinators().insert(group.to_owned(), node.clone());
+        Ok(node)
+    }
+
+    /// Forgets a group's coordinator, which turned out to be another by now.
+    pub(crate) fn forget_coordinator(&self, group: &str) {
+        self.coordinators().remove(group);
+    }
+
+    fn coordinators(&self) -> MutexGuard<'_, HashMap<String, Node>> {
+        self.coordinators.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The brokers in random order; those with a live connection come last, to be popped first.
+    fn brokers_by_readiness(&self) -> Vec<Node> {
+        let mut nodes: Vec<_> = self.snapshot().nodes.values().cloned().collect();
+        fastrand::shuffle(&mut nodes);
+        nodes.sort_by_key(|node| self.pool.is_live(&Target::Node(node.id, Lane::Other)));
+        nodes
+    }
+
+    /// Asks for every topic there is, once any broker answers; the snapshot has them all then.
+    pub(crate) async fn refresh_all(&self) -> Result<Arc<Metadata>, Error> {
+        let mut retry = Retry::new(&self.options, self.options.api_timeout);
+        loop {
+            match retry.within(self.fetch_metadata(&Scope::All)).await {
+                Ok(()) => return Ok(self.snapshot()),
+                Err(error) => retry.pause(error).await?,
+            }
+        }
+    }
+}
+
+/// Keeping fresh.
+impl Core {
+    /// Runs rounds of asking for metadata whenever they are due.
+    async fn keep_fresh(self: Arc<Self>) {
+        loop {
+            let due = self.tracking().tracker.due();
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = sleep_until(due) => self.run_round().await,
+            }
+        }
+    }
+
+    async fn run_round(&self) {
+        let (number, interest) = {
+            let mut tracking = self.tracking();
+            tracking.tracker.start(Instant::now());
+            tracking.started += 1;
+            (tracking.started, tracking.tracker.interest().clone())
+        };
+        let asked = tokio::time::timeout(self.options.api_timeout, self.fetch_metadata(&Scope::Named(interest))).await;
+        let result = asked.unwrap_or_else(|_| {
+            let message = format!("no broker has answered within {:?}", self.options.api_timeout);
+            Err(Error::new(ErrorKind::Timeout, message).in_api(ApiKey::METADATA))
+        });
+        if let Err(error) = &result {
+            tracing::warn!(%error, "metadata could not be refreshed");
+            self.tracking().tracker.fail(Instant::now(), fastrand::f64());
+        }
+        self.rounds.send_replace(Round { number, error: result.err() });
+    }
+
+    /// Asks the brokers one after another, then the bootstrap servers: all known brokers may be gone (KIP-899).
+    async fn fetch_metadata(&self, scope: &Scope) -> Result<(), Error> {
+        let mut failures = Vec::new();
+        let mut brokers = self.brokers_by_readiness();
+        while let Some(node) = brokers.pop() {
+            let asked = async {
+                let connection = self.pool.node(&node, Lane::Other).await?;
+                self.ask_metadata(&connection, scope).await
+            };
+            match asked.await {
+                Ok(()) => return Ok(()),
+                Err(error) => failures.push(error),
+            }
+        }
+        for server in &self.options.bootstrap {
+            match self.ask_server(server, scope).await {
+                Ok(()) => return Ok(()),
+                Err(error) => failures.push(error),
+            }
+        }
+        Err(none_answered(failures))
+    }
+
+    async fn ask_server(&self, server: &Server, scope: &Scope) -> Result<(), Error> {
+        let connection = self.pool.server(server).await?;
+        let asked = self.ask_metadata(&connection, scope).await;
+        // From here on the cluster's own names are used.
+        self.pool.forget(&Target::Server(server.clone()));
+        asked
+    }
+
+    async fn ask_metadata(&self, connection: &Arc<Connection>, scope: &Scope) -> Result<(), Error> {
+        let deadline = Instant::now() + self.options.request_timeout;
+        let make = |version| metadata_request(version, scope);
+        let (version, answer) = ask_on(connection, MetadataRequest::VERSIONS, make, deadline).await?;
+        let scope = if names_may_create(version) { &Scope::All } else { scope };
+        let mut tracking = self.tracking();
+        let changes = tracking.tracker.succeed(Instant::now(), scope, &answer).map_err(|e| {
+            Error::new(ErrorKind::Corrupt, e.to_string()).in_api(ApiKey::METADATA).on_broker(connection.peer().clone())
+        })?;
+        for place in &changes.moves {
+            tracing::debug!(%place, "the leader has moved");
+        }
+        if changes.changed {
+            // Sent under the lock, so that an older snapshot never overtakes a newer one.
+            self.snapshots.send_replace(tracking.tracker.snapshot());
+        }
+        drop(tracking);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// The first contact: every server gets its turn half a second after the one before, or as soon as that one has failed;
+    /// the first to answer wins. A refused password ends it, since others would refuse it too and may lock the account.
+    async fn bootstrap(self: &Arc<Self>) -> Result<(), Error> {
+        const STAGGER: Duration = Duration::from_millis(500);
+        let deadline = tokio::time::Instant::now() + self.options.api_timeout;
+        let mut servers = self.options.bootstrap.iter();
+        let mut contacts = tokio::task::JoinSet::new();
+        let mut failures = Vec::new();
+        loop {
+            let Some(server) = servers.next().cloned() else { break };
+            let core = self.clone();
+            contacts.spawn(async move { core.ask_server(&server, &Scope::Named(BTreeSet::new())).await });
+            let soon = (tokio::time::Instant::now() + STAGGER).min(deadline);
+            if let Ok(Some(contact)) = tokio::time::timeout_at(soon, contacts.join_next()).await
+                && heard(contact, &mut failures)?
+            {
+                return Ok(());
+            }
+        }
+        while let Ok(Some(contact)) = tokio::time::timeout_at(deadline, contacts.join_next()).await {
+            if heard(contact, &mut failures)? {
+                return Ok(());
+            }
+        }
+        Err(none_answered(failures))
+    }
+}
+
+/// Whether a first contact succeeded; its failure is kept, or ends the whole attempt.
+fn heard(contact: Result<Result<(), Error>, tokio::task::JoinError>, failures: &mut Vec<Error>) -> Result<bool, Error> {
+    match contact {
+        Ok(Ok(())) => Ok(true),
+        Ok(Err(error)) if error.is_retriable() => {
+            failures.push(error);
+            Ok(false)
+        }
+        Ok(Err(error)) => Err(error),
+        Err(e) => Err(Error::new(ErrorKind::Closed, format!("the first contact was cut off: {e}"))),
+    }
+}
+
+/// What each one said, in one error. Its kind is the most telling of them.
+fn none_answered(failures: Vec<Error>) -> Error {
+    let mut failures = failures;
+    if failures.len() == 1
+        && let Some(only) = failures.pop()
+    {
+        return only;
+    }
+    let telling = failures.iter().find(|error| !error.is_retriable()).or(failures.first());
+    let kind = telling.map_or(ErrorKind::Timeout, Error::kind);
+    let said: Vec<_> = failures.iter().map(|error| format!("\n  {error}")).collect();
+    let message = match said.len() {
+        0 => "no broker answered in time".to_owned(),
+        some => format!("none of {some} brokers answered:{}", said.concat()),
+    };
+    Error::new(kind, message)
+}
+
+pub(crate) fn leaderless(metadata: &Metadata, place: &TopicPartition) -> Error {
+    let error = match metadata.topic(&place.topic) {
+        None => Error::from_code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+        Some(topic) => match (topic.error, topic.partition(place.partition)) {
+            (Some(code), _) => Error::from_code(code),
+            (None, None) => Error::from_code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+                .advice(&format!("the topic has {} partitions", topic.partitions.len())),
+            (None, Some(_)) => Error::from_code(ErrorCode::LEADER_NOT_AVAILABLE),
+        },
+    };
+    error.at(place)
+}
+
+fn checked<T>(answer: T, code: impl Fn(&T) -> ErrorCode, node: &Node) -> Result<T, Error>
+where
+    T: Message,
+{
+    match code(&answer) {
+        ErrorCode::NONE => Ok(answer),
+        code => Err(Error::from_code(code).in_api(T::KEY).on_broker(node.to_string())),
+    }
+}
+
+/// Asks once on a connection. Also gives the version that was spoken.
+async fn ask_on<R: Request>(
+    connection: &Arc<Connection>,
+    versions: RangeInclusive<i16>,
+    make: impl Fn(i16) -> R,
+    deadline: Instant,
+) -> Result<(i16, R::Response), Error> {
+    let version = connection.version_for(R::KEY, versions)?;
+    let request = make(version);
+    let left = || deadline.saturating_duration_since(Instant::now());
+    let Ok(pending) = tokio::time::timeout(left(), connection.submit_as(version, &request, left())).await else {
+        let message = "too many requests are waiting for this broker already";
+        return Err(Error::new(ErrorKind::Timeout, message).in_api(R::KEY).on_broker(connection.peer().clone()));
+    };
+    Ok((version, pending?.await?))
+}
+
+/// Before version 4 a broker creates what it is asked for by name, if it is set so.
+fn names_may_create(version: i16) -> bool {
+    version < 4
+}
+
+fn metadata_request(version: i16, scope: &Scope) -> MetadataRequest {
+    let topics = match scope {
+        Scope::Named(names) if !names_may_create(version) => {
+            Some(names.iter().map(|name| MetadataRequestTopic { name: name.to_string() }).collect())
+        }
+        // Version 0 says "all" with an empty list.
+        _ if version == 0 => Some(Vec::new()),
+        _ => None,
+    };
+    let allow_auto_topic_creation = names_may_create(version);
+    MetadataRequest { topics, allow_auto_topic_creation, ..MetadataRequest::default() }
+}
+
+async fn sleep_until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,464 @@
+//! One connection: many questions under way, answered in order.
+//!
+//! Two tasks serve it. The writer takes everything that is queued and hands it to the socket in vectored writes; it also
+//! keeps the time. The reader cuts frames out of one buffer and gives each to whoever asked. Decoding is the asker's own
+//! work. Either ends the connection for good on the first thing that is wrong.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io::IoSlice;
+use std::marker::PhantomData;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+use ottla_protocol::ApiKey;
+use ottla_protocol::frame::{self, Frame};
+use ottla_protocol::header::split_correlation_id;
+use ottla_protocol::messages::{Message, Request};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
+
+use super::connect::{Established, broken};
+use crate::config::Options;
+use crate::core::in_flight::{Asked, InFlight};
+use crate::core::throttle;
+use crate::core::versions::Versions;
+use crate::error::{Error, ErrorKind};
+
+/// How many questions may be queued or under way; further askers wait.
+const MAX_IN_FLIGHT: usize = 64;
+/// How many slices one vectored write takes; the kernel's own limit is 1024.
+const SLICES: usize = 64;
+/// How much is read at least at a time.
+const READ_AHEAD: usize = 64 * 1024;
+/// How far the buffer grows at once on a peer's word alone; beyond it, it doubles as bytes really come.
+const TRUSTED_GROWTH: usize = 1024 * 1024;
+
+/// A live connection to a broker. Dropping the last handle, pending answers included, closes the socket.
+pub(crate) struct Connection {
+    shared: Arc<Shared>,
+}
+
+/// What the handles and the two tasks share.
+struct Shared {
+    peer: Arc<str>,
+    client_id: Arc<str>,
+    versions: Versions,
+    frame_limit: usize,
+    max_idle: Duration,
+    /// From when on it takes no new questions, since the broker wants a new authentication.
+    retire_at: Option<Instant>,
+    state: Mutex<State>,
+    slots: Arc<Semaphore>,
+    /// Wakes the writer: something is queued, muted or closed.
+    wake: Notify,
+    /// Tells the reader to end.
+    ended: watch::Sender<bool>,
+}
+
+struct State {
+    in_flight: InFlight<Asker>,
+    queue: Vec<Queued>,
+    muted_until: Option<Instant>,
+    last_used: Instant,
+    /// Why it is closed.
+    closed: Option<Error>,
+}
+
+/// Who waits for an answer.
+struct Asker {
+    answer: oneshot::Sender<Result<Bytes, Error>>,
+    /// Whether the writer has taken the frame: from then on the broker may have seen it.
+    sent: bool,
+    _slot: OwnedSemaphorePermit,
+}
+
+/// A frame on its way to the socket.
+struct Queued {
+    frame: Frame,
+    /// For a frame without an answer: its deadline, who waits for the write, and its slot.
+    unanswered: Option<(Instant, oneshot::Sender<()>, OwnedSemaphorePermit)>,
+}
+
+impl Connection {
+    /// Takes over an established socket and starts the two tasks.
+    pub(crate) fn start(established: Established, peer: Arc<str>, options: &Options) -> Arc<Self> {
+        let Established { stream, buffer, versions, next_correlation_id, session_lifetime } = established;
+        let now = Instant::now();
+        // At 85 % of the session's lifetime, as early as Kafka's own client (KIP-368).
+        let retire_at = session_lifetime.map(|lifetime| now + lifetime.mul_f64(0.85));
+        let in_flight = InFlight::new(next_correlation_id);
+        let state = State { in_flight, queue: Vec::new(), muted_until: None, last_used: now, closed: None };
+        let shared = Arc::new(Shared {
+            peer,
+            client_id: options.client_id.clone(),
+            versions,
+            frame_limit: options.frame_limit,
+            max_idle: options.max_idle,
+            retire_at,
+            state: Mutex::new(state),
+            slots: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
+            wake: Notify::new(),
+            ended: watch::Sender::new(false),
+        });
+        let (reader, writer) = stream.into_split();
+        tokio::spawn(read(shared.clone(), reader, buffer));
+        tokio::spawn(write(shared.clone(), writer));
+        Arc::new(Self { shared })
+    }
+
+    /// The broker, as errors name it.
+    pub(crate) fn peer(&self) -> &Arc<str> {
+        &self.shared.peer
+    }
+
+    /// Whether it is of no more use.
+    pub(crate) fn is_closed(&self) -> bool {
+        let retired = self.shared.retire_at.is_some_and(|at| at <= Instant::now());
+        retired || self.shared.lock().closed.is_some()
+    }
+
+    /// What the broker offers of an API.
+    pub(crate) fn offered(&self, api: ApiKey) -> Option<(i16, i16)> {
+        self.shared.versions.offered(api)
+    }
+
+    /// The highest version of an API that both sides have within `ours`.
+    pub(crate) fn version_for(&self, api: ApiKey, ours: RangeInclusive<i16>) -> Result<i16, Error> {
+        let picked = self.shared.versions.pick(api, ours);
+        picked.map_err(|e| Error::new(ErrorKind::Versions, e.to_string()).in_api(api).on_broker(self.peer().clone()))
+    }
+
+    /// Asks in the highest common version. Returns when the frame is queued, in the order of the calls.
+    pub(crate) async fn submit<R: Request>(
+        self: &Arc<Self>,
+        request: &R,
+        timeout: Duration,
+    ) -> Result<Pending<R::Response>, Error> {
+        let version = self.version_for(R::KEY, R::VERSIONS)?;
+        self.submit_as(version, request, timeout).await
+    }
+
+    /// Asks in this version, which has to be one that [`Connection::version_for`] gave.
+    pub(crate) async fn submit_as<R: Request>(
+        self: &Arc<Self>,
+        version: i16,
+        request: &R,
+        timeout: Duration,
+    ) -> Result<Pending<R::Response>, Error> {
+        let slot = self.slot(R::KEY).await?;
+        let (answer, receiver) = oneshot::channel();
+        self.shared.enqueue(R::KEY, |state, client_id| {
+            let id = state.in_flight.take_id();
+            let frame = frame::request_frame(id, Some(client_id), version, request).map_err(unencodable)?;
+            let deadline = state.deadline(timeout);
+            let asker = Asker { answer, sent: false, _slot: slot };
+            state.in_flight.ask(Asked { id, api: R::KEY, version, deadline, asker });
+            Ok(Queued { frame, unanswered: None })
+        })?;
+        Ok(Pending { connection: self.clone(), receiver, version, _message: PhantomData })
+    }
+
+    /// Sends what has no answer (Produce with acks 0). Returns when the socket has taken it.
+    pub(crate) async fn submit_unanswered<R: Request>(
+        self: &Arc<Self>,
+        version: i16,
+        request: &R,
+        timeout: Duration,
+    ) -> Result<(), Error> {
+        let slot = self.slot(R::KEY).await?;
+        let (written, receiver) = oneshot::channel();
+        self.shared.enqueue(R::KEY, |state, client_id| {
+            let id = state.in_flight.take_id();
+            let frame = frame::request_frame(id, Some(client_id), version, request).map_err(unencodable)?;
+            Ok(Queued { frame, unanswered: Some((state.deadline(timeout), written, slot)) })
+        })?;
+        receiver.await.map_err(|_| self.shared.why_closed().written_maybe(true).in_api(R::KEY))
+    }
+
+    async fn slot(&self, api: ApiKey) -> Result<OwnedSemaphorePermit, Error> {
+        let slot = self.shared.slots.clone().acquire_owned().await;
+        slot.map_err(|_| self.shared.why_closed().in_api(api))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.close(&Error::closed("the connection"));
+    }
+}
+
+fn unencodable(error: ottla_protocol::wire::EncodeError) -> Error {
+    Error::new(ErrorKind::Unsupported, error.to_string()).with_source(error)
+}
+
+/// An answer to come. Dropping it does not take the question back; the answer is then passed over.
+#[must_use = "the answer may be an error"]
+pub(crate) struct Pending<M> {
+    connection: Arc<Connection>,
+    receiver: oneshot::Receiver<Result<Bytes, Error>>,
+    version: i16,
+    _message: PhantomData<fn() -> M>,
+}
+
+impl<M> Pending<M> {
+    /// The version that was asked in.
+    pub(crate) fn version(&self) -> i16 {
+        self.version
+    }
+}
+
+impl<M: Message> Future for Pending<M> {
+    type Output = Result<M, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(Pin::new(&mut self.receiver).poll(cx));
+        let shared = &self.connection.shared;
+        let result = match answer {
+            Ok(answer) => answer,
+            Err(_) => Err(shared.why_closed().written_maybe(true)),
+        };
+        let message = result.and_then(|body| {
+            M::read(self.version, body)
+                .map_err(|e| Error::new(ErrorKind::Corrupt, e.to_string()).written_maybe(true).with_source(e))
+        });
+        Poll::Ready(message.map_err(|e| e.in_api(M::KEY).on_broker(shared.peer.clone())))
+    }
+}
+
+impl State {
+    /// A muted connection's questions get the time of the silence on top.
+    fn deadline(&self, timeout: Duration) -> Instant {
+        let now = Instant::now();
+        self.muted_until.map_or(now, |until| until.max(now)) + timeout
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics under this lock; if something did, the state would still be whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enqueue(&self, api: ApiKey, make: impl FnOnce(&mut State, &str) -> Result<Queued, Error>) -> Result<(), Error> {
+        let mut state = self.lock();
+        if let Some(error) = &state.closed {
+            return Err(error.clone().written_maybe(false).in_api(api));
+        }
+        let queued = make(&mut state, &self.client_id).map_err(|e| e.in_api(api).on_broker(self.peer.clone()))?;
+        state.queue.push(queued);
+        state.last_used = Instant::now();
+        drop(state);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    fn why_closed(&self) -> Error {
+        let closed = self.lock().closed.clone();
+        closed.unwrap_or_else(|| Error::closed("the connection")).on_broker(self.peer.clone())
+    }
+
+    /// Ends the connection. The first reason stands; every asker gets it.
+    fn close(&self, why: &Error) {
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return;
+        }
+        let why = why.clone().on_broker(self.peer.clone());
+        state.closed = Some(why.clone());
+        state.queue.clear();
+        let orphans = state.in_flight.drain();
+        drop(state);
+        for asked in orphans {
+            let _ = asked.asker.answer.send(Err(why.clone().written_maybe(asked.asker.sent).in_api(asked.api)));
+        }
+        self.slots.close();
+        self.ended.send_replace(true);
+        self.wake.notify_one();
+    }
+
+    /// Takes one answer.
+    fn deliver(&self, mut frame: Bytes) -> Result<(), Error> {
+        let corrupt = |e: &dyn std::fmt::Display| Error::new(ErrorKind::Corrupt, e.to_string());
+        let id = split_correlation_id(&mut frame).map_err(|e| corrupt(&e).with_source(e))?;
+        let now = Instant::now();
+        let mut state = self.lock();
+        let asked = state.in_flight.answer(id).map_err(|e| corrupt(&e).with_source(e))?;
+        state.last_used = now;
+        let silence = throttle::silence(asked.api, asked.version, &frame);
+        if !silence.is_zero() {
+            // The end of the silence never moves back.
+            state.muted_until = state.muted_until.max(Some(now + silence));
+            state.in_flight.postpone(silence);
+        }
+        drop(state);
+        if !silence.is_zero() {
+            tracing::debug!(broker = %self.peer, api = %asked.api, ?silence, "throttled");
+            self.wake.notify_one();
+        }
+        let _ = asked.asker.answer.send(Ok(frame));
+        Ok(())
+    }
+
+    /// What the writer has to do now.
+    fn next_work(&self) -> Work {
+        let now = Instant::now();
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return Work::End;
+        }
+        if let Some(api) = state.in_flight.expired(now) {
+            return Work::Close(timed_out(api));
+        }
+        let muted = state.muted_until.filter(|until| *until > now);
+        if muted.is_none() && !state.queue.is_empty() {
+            for asked in state.in_flight.iter_mut() {
+                asked.asker.sent = true;
+            }
+            let queue = std::mem::take(&mut state.queue);
+            let unanswered =
+                queue.iter().filter_map(|queued| queued.unanswered.as_ref().map(|(deadline, ..)| *deadline));
+            let deadline = unanswered.chain(state.in_flight.deadline()).min();
+            return Work::Write(queue, deadline);
+        }
+        let idle = state.in_flight.is_empty() && state.queue.is_empty();
+        let idle_end = state.last_used + self.max_idle;
+        if idle && idle_end <= now {
+            return Work::Close(Error::new(ErrorKind::Disconnected, "the connection was idle and has been closed"));
+        }
+        let end = if idle { Some(idle_end) } else { state.in_flight.deadline() };
+        Work::Wait(muted.into_iter().chain(end).min())
+    }
+}
+
+fn timed_out(api: ApiKey) -> Error {
+    Error::new(ErrorKind::Timeout, format!("no answer to {api} in time; the connection is closed for it"))
+        .advice("the broker may be overloaded or unreachable")
+}
+
+enum Work {
+    Write(Vec<Queued>, Option<Instant>),
+    Wait(Option<Instant>),
+    Close(Error),
+    End,
+}
+
+/// The writer: it also closes the connection when a question expires or nothing was asked for long.
+async fn write(shared: Arc<Shared>, mut socket: OwnedWriteHalf) {
+    loop {
+        match shared.next_work() {
+            Work::Write(queue, deadline) => {
+                let (frames, waiting): (Vec<_>, Vec<_>) = queue.into_iter().map(|q| (q.frame, q.unanswered)).unzip();
+                let written = tokio::select! {
+                    written = write_all(&mut socket, frames) => written.map_err(broken),
+                    () = sleep_until(deadline) => Err(Error::new(
+                        ErrorKind::Timeout,
+                        "the broker did not take the request in time; the connection is closed for it",
+                    )),
+                    () = ended(&shared) => return,
+                };
+                if let Err(e) = written {
+                    return shared.close(&e);
+                }
+                for (_, written, _slot) in waiting.into_iter().flatten() {
+                    let _ = written.send(());
+                }
+            }
+            Work::Wait(until) => {
+                tokio::select! {
+                    () = shared.wake.notified() => {}
+                    () = sleep_until(until) => {}
+                }
+            }
+            Work::Close(e) => return shared.close(&e),
+            Work::End => return,
+        }
+    }
+}
+
+async fn sleep_until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn ended(shared: &Shared) {
+    // The sender lives in `shared`, so this cannot fail.
+    let _ = shared.ended.subscribe().wait_for(|ended| *ended).await;
+}
+
+/// Writes all chunks of all frames, as many with each call as the socket takes.
+async fn write_all(socket: &mut OwnedWriteHalf, frames: Vec<Frame>) -> std::io::Result<()> {
+    let mut chunks: VecDeque<Bytes> = frames.into_iter().flat_map(Frame::into_chunks).collect();
+    chunks.retain(|chunk| !chunk.is_empty());
+    while !chunks.is_empty() {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        for (slice, chunk) in slices.iter_mut().zip(&chunks) {
+            *slice = IoSlice::new(chunk);
+        }
+        let count = chunks.len().min(SLICES);
+        let mut written = socket.write_vectored(&slices[..count]).await?;
+        if written == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        while let Some(front) = chunks.front_mut().filter(|_| written > 0) {
+            let part = written.min(front.len());
+            front.advance(part);
+            written -= part;
+            if front.is_empty() {
+                chunks.pop_front();
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The reader: ends when the connection does.
+async fn read(shared: Arc<Shared>, mut socket: OwnedReadHalf, mut buffer: BytesMut) {
+    loop {
+        if let Err(e) = cut_frames(&shared, &mut buffer) {
+            return shared.close(&e);
+        }
+        let read = tokio::select! {
+            read = socket.read_buf(&mut buffer) => read,
+            () = ended(&shared) => return,
+        };
+        match read {
+            Ok(0) => return shared.close(&closed_by_peer(&buffer)),
+            Ok(_) => {}
+            Err(e) => return shared.close(&broken(e)),
+        }
+    }
+}
+
+/// Delivers every whole frame and makes room for more of the next one.
+fn cut_frames(shared: &Shared, buffer: &mut BytesMut) -> Result<(), Error> {
+    let corrupt = |e: frame::FrameError| Error::new(ErrorKind::Corrupt, e.to_string()).with_source(e);
+    while let Some(frame) = frame::split_frame(buffer, shared.frame_limit).map_err(corrupt)? {
+        shared.deliver(frame)?;
+    }
+    let whole = frame::frame_len(buffer, shared.frame_limit).map_err(corrupt)?;
+    let missing = whole.map_or(0, |whole| whole - buffer.len());
+    let spare = buffer.capacity() - buffer.len();
+    let wanted = missing.min(buffer.len().max(TRUSTED_GROWTH));
+    if wanted > spare {
+        buffer.reserve(wanted);
+    } else if spare < READ_AHEAD / 16 {
+        buffer.reserve(READ_AHEAD);
+    }
+    Ok(())
+}
+
+fn closed_by_peer(buffer: &BytesMut) -> Error {
+    let message = match buffer.len() {
+        0 => "the broker closed the connection".to_owned(),
+        some => format!("the broker closed the connection in the middle of an answer, after {some} bytes of it"),
+    };
+    Error::new(ErrorKind::Disconnected, message)
+}
