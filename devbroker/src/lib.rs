@@ -1,1 +1,24 @@
 //! Under construction.
+
+mod batch;
+mod broker;
+mod builder;
+mod cluster;
+mod connection;
+mod error;
+mod faults;
+mod group_clock;
+mod handlers;
+mod log;
+mod node;
+mod release;
+mod sasl;
+mod sequence;
+mod session;
+mod shared;
+
+pub use broker::{DevBroker, FaultHandle, LogRecord};
+pub use builder::Builder;
+pub use error::Error;
+pub use faults::Fault;
+pub use release::Release;

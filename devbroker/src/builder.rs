@@ -1,0 +1,209 @@
+//! What the broker is to be like.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::cluster::TopicDefaults;
+use crate::{DevBroker, Error, Release};
+
+/// The most nodes there may be.
+const MAX_NODES: usize = 64;
+
+/// The largest request taken (`socket.request.max.bytes`).
+pub(crate) const MAX_FRAME: usize = ottla_protocol::frame::DEFAULT_LIMIT;
+
+/// Settings of a [`DevBroker`], each with a default that suits tests. Made by [`DevBroker::builder`].
+#[derive(Debug, Clone)]
+#[must_use = "nothing listens until `start`"]
+pub struct Builder {
+    listen: String,
+    nodes: usize,
+    pub(crate) settings: Settings,
+}
+
+/// What the running broker goes by.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) release: Release,
+    pub(crate) auto_create: bool,
+    pub(crate) topics: TopicDefaults,
+    pub(crate) users: Users,
+    pub(crate) session_timeout: RangeInclusive<Duration>,
+    pub(crate) rebalance_delay: Duration,
+    pub(crate) fetch_sessions: usize,
+}
+
+/// Who may log in; empty means that nobody has to. `Debug` shows the names only.
+#[derive(Clone, Default)]
+pub(crate) struct Users(Vec<(String, String)>);
+
+impl Users {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn allow(&self, user: &str, password: &str) -> bool {
+        self.0.iter().any(|(name, secret)| name == user && secret == password)
+    }
+}
+
+impl fmt::Debug for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:0".to_owned(),
+            nodes: 1,
+            settings: Settings {
+                release: Release::default(),
+                auto_create: true,
+                topics: TopicDefaults { partitions: 1, replicas: 1, max_message_bytes: 1_000_012 },
+                users: Users::default(),
+                session_timeout: Duration::from_secs(6)..=Duration::from_mins(30),
+                rebalance_delay: Duration::ZERO,
+                fetch_sessions: 1000,
+            },
+        }
+    }
+}
+
+impl Builder {
+    /// How many nodes; 1 unless said otherwise, at most 64. They are numbered from 0.
+    pub fn nodes(mut self, nodes: usize) -> Self {
+        self.nodes = nodes;
+        self
+    }
+
+    /// Where to listen, `host:port`; `127.0.0.1:0` unless said otherwise. Port 0 takes any free one; with another, node 0
+    /// has it and the further nodes the ports after it. Clients are told the host as it stands here, but a loopback
+    /// address instead of an unspecified one.
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listen = address.into();
+        self
+    }
+
+    /// How many partitions a topic gets that comes into being by being asked for; 1 unless said otherwise.
+    pub fn partitions(mut self, partitions: i32) -> Self {
+        self.settings.topics.partitions = partitions;
+        self
+    }
+
+    /// How many replicas a topic gets that does not say; 1 unless said otherwise. All replicas share one log here, so
+    /// the number decides only which nodes can lead when one is killed.
+    pub fn replicas(mut self, replicas: i16) -> Self {
+        self.settings.topics.replicas = replicas;
+        self
+    }
+
+    /// Whether topics come into being by being asked for (`auto.create.topics.enable`); they do unless said otherwise.
+    pub fn auto_create(mut self, auto_create: bool) -> Self {
+        self.settings.auto_create = auto_create;
+        self
+    }
+
+    /// The release to play; 2.3 unless said otherwise.
+    pub fn release(mut self, release: Release) -> Self {
+        self.settings.release = release;
+        self
+    }
+
+    /// The largest batch a topic takes (`message.max.bytes`); 1,000,012 unless said otherwise, like Kafka.
+    pub fn max_message_bytes(mut self, bytes: usize) -> Self {
+        self.settings.topics.max_message_bytes = bytes;
+        self
+    }
+
+    /// Which session timeouts group members may ask for; 6 s to 30 min unless said otherwise, like Kafka.
+    pub fn session_timeout(mut self, range: RangeInclusive<Duration>) -> Self {
+        self.settings.session_timeout = range;
+        self
+    }
+
+    /// How long the first rebalance of an empty group waits for more members (`group.initial.rebalance.delay.ms`); not at
+    /// all unless said otherwise. Kafka waits 3 s.
+    pub fn initial_rebalance_delay(mut self, delay: Duration) -> Self {
+        self.settings.rebalance_delay = delay;
+        self
+    }
+
+    /// How many fetch sessions a node keeps (KIP-227); 1000 unless said otherwise, like Kafka. 0 for none.
+    pub fn fetch_sessions(mut self, slots: usize) -> Self {
+        self.settings.fetch_sessions = slots;
+        self
+    }
+
+    /// Requires SASL PLAIN of these users, each a name and a password. Without it nobody has to log in.
+    pub fn sasl_plain(mut self, users: &[(&str, &str)]) -> Self {
+        let owned = users.iter().map(|(user, password)| ((*user).to_owned(), (*password).to_owned()));
+        self.settings.users = Users(owned.collect());
+        self
+    }
+
+    /// Starts the broker on the current tokio runtime. Every node listens when this returns.
+    pub async fn start(self) -> Result<DevBroker, Error> {
+        let (host, port) = self.check()?;
+        DevBroker::start(&host, port, self.nodes, self.settings).await
+    }
+
+    fn check(&self) -> Result<(String, u16), Error> {
+        let setting =
+            |name, value, good, rule| if good { Ok(()) } else { Err(Error::BadSetting { name, value, rule }) };
+        let TopicDefaults { partitions, replicas, .. } = self.settings.topics;
+        let nodes = self.nodes as i64;
+        setting("nodes", nodes, (1..=MAX_NODES).contains(&self.nodes), "1 to 64")?;
+        setting("partitions", partitions.into(), (1..=10_000).contains(&partitions), "1 to 10000")?;
+        let enough = replicas >= 1 && i64::from(replicas) <= nodes;
+        setting("replicas", replicas.into(), enough, "at least 1, at most as many as there are nodes")?;
+        parse_address(&self.listen).ok_or_else(|| Error::BadAddress(self.listen.clone()))
+    }
+}
+
+/// `host:port`, with an IPv6 host in brackets.
+fn parse_address(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host = bare.unwrap_or(host);
+    if host.is_empty() || (bare.is_none() && host.contains(':')) {
+        return None;
+    }
+    Some((host.to_owned(), port.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_host_and_port() {
+        assert_eq!(parse_address("localhost:9092"), Some(("localhost".to_owned(), 9092)));
+        assert_eq!(parse_address("[::1]:0"), Some(("::1".to_owned(), 0)));
+        for text in ["", "9092", ":9092", "localhost", "localhost:", "localhost:99999", "::1:9092"] {
+            assert_eq!(parse_address(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn passwords_do_not_show() {
+        let builder = Builder::default().sasl_plain(&[("etl", "hunter2")]);
+        let shown = format!("{builder:?}");
+        assert!(shown.contains("etl") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        for (builder, name) in [
+            (Builder::default().nodes(0), "nodes = 0"),
+            (Builder::default().partitions(0), "partitions = 0"),
+            (Builder::default().replicas(2), "replicas = 2"),
+            (Builder::default().listen("x"), "\"x\""),
+        ] {
+            let error = builder.check().unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! One client connection: frames in, in order; answers out, in order; nothing queued in between.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use ottla_protocol::ErrorCode;
+use ottla_protocol::frame::{self, Frame, FrameError};
+use ottla_protocol::header::RequestHeader;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tracing::{debug, warn};
+
+use crate::builder::MAX_FRAME;
+use crate::faults::{Instead, Plan};
+use crate::handlers::{self, Call, Outcome};
+use crate::sasl::{Gate, Sasl, Stage};
+use crate::shared::Shared;
+
+/// The largest frame before a client has authenticated (`SaslServerAuthenticator.MAX_RECEIVE_SIZE`).
+const MAX_FRAME_BEFORE_SASL: usize = 524_288;
+
+/// How much room is made at once for what comes. A peer's claim alone gets no memory.
+const READ_BYTES: usize = 256 << 10;
+
+/// How many chunks go into one write.
+const MAX_SLICES: usize = 64;
+
+/// A client and the node it talks to.
+pub(crate) struct Connection {
+    shared: Arc<Shared>,
+    node: i32,
+    peer: SocketAddr,
+    stream: TcpStream,
+    received: BytesMut,
+    sasl: Sasl,
+}
+
+/// Why a connection ends.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    #[error("{0}")]
+    Refused(String),
+    /// Said already, or wanted.
+    #[error("closed")]
+    Closed,
+}
+
+impl Connection {
+    pub(crate) fn new(shared: Arc<Shared>, node: i32, peer: SocketAddr, stream: TcpStream) -> Self {
+        let sasl = Sasl::new(shared.settings.users.clone());
+        Self { shared, node, peer, stream, received: BytesMut::new(), sasl }
+    }
+
+    /// Serves the client until one side closes.
+    pub(crate) async fn run(mut self) {
+        let (node, peer) = (self.node, self.peer);
+        match self.serve().await {
+            Ok(()) | Err(End::Closed) => debug!(node, %peer, "connection closed"),
+            Err(End::Io(error)) => debug!(node, %peer, %error, "connection lost"),
+            Err(end) => warn!(node, %peer, "connection closed by the broker: {end}"),
+        }
+    }
+
+    async fn serve(&mut self) -> Result<(), End> {
+        // Answers are written whole; waiting for more would only delay them.
+        self.stream.set_nodelay(true)?;
+        while let Some(frame) = self.next_frame().await? {
+            if self.sasl.stage() == Stage::Raw {
+                self.raw_token(&frame).await?;
+            } else {
+                self.request(frame).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next frame without its size, or `None` at the end of the stream.
+    async fn next_frame(&mut self) -> Result<Option<Bytes>, End> {
+        let limit = if self.sasl.stage() == Stage::Open { MAX_FRAME } else { MAX_FRAME_BEFORE_SASL };
+        loop {
+            if let Some(frame) = frame::split_frame(&mut self.received, limit)? {
+                return Ok(Some(frame));
+            }
+            let missing = frame::frame_len(&self.received, limit)?.map_or(0, |len| len - self.received.len());
+            self.received.reserve(missing.clamp(4 << 10, READ_BYTES));
+            if self.stream.read_buf(&mut self.received).await? == 0 {
+                let left = self.received.len();
+                return if left == 0 {
+                    Ok(None)
+                } else {
+                    Err(End::Refused(format!("it ended {left} bytes into a frame")))
+                };
+            }
+        }
+    }
+
+    /// A token without a header, after a handshake of version 0. A failure is just a close.
+    async fn raw_token(&mut self, token: &Bytes) -> Result<(), End> {
+        self.sasl.token(token).map_err(|(_, why)| End::Refused(why.to_owned()))?;
+        let empty = frame::raw_token_frame(&Bytes::new()).map_err(|error| End::Refused(error.to_string()))?;
+        self.write(empty).await
+    }
+
+    async fn request(&mut self, mut body: Bytes) -> Result<(), End> {
+        let header = RequestHeader::decode(&mut body).map_err(|error| End::Refused(error.to_string()))?;
+        let plan = self.shared.faults().request(self.node, header.api_key);
+        if !plan.delay.is_zero() {
+            tokio::time::sleep(plan.delay).await;
+        }
+        let forced = match plan.instead {
+            Some(Instead::Close) => return Err(End::Closed),
+            Some(Instead::Silence) => return self.never_answer().await,
+            Some(Instead::Error(error)) => Some(error),
+            None => None,
+        };
+        self.apply(&header, body, forced, plan).await
+    }
+
+    async fn apply(
+        &mut self,
+        header: &RequestHeader,
+        body: Bytes,
+        forced: Option<ErrorCode>,
+        plan: Plan,
+    ) -> Result<(), End> {
+        let (forced, close) = match self.sasl.gate(header.api_key) {
+            Gate::Serve => (forced, plan.close_after),
+            Gate::Refuse(error) => {
+                let frame = handlers::refusal(header, body, error).map_err(End::Refused)?;
+                self.write(frame).await?;
+                return Err(End::Refused(error.to_string()));
+            }
+            Gate::Close => return Err(End::Refused(format!("{} before authentication", header.api_key))),
+        };
+        let mut call = Call {
+            shared: &self.shared,
+            node: self.node,
+            peer: self.peer.ip(),
+            version: header.api_version,
+            client_id: header.client_id.as_deref().unwrap_or_default(),
+            sasl: &mut self.sasl,
+        };
+        let outcome = handlers::answer(&mut call, header, body, forced).await;
+        if close {
+            return Err(End::Closed);
+        }
+        match outcome {
+            Outcome::Answer(frame) => self.write(frame).await,
+            Outcome::Nothing => Ok(()),
+            Outcome::Close(why) => Err(End::Refused(why)),
+            Outcome::AnswerAndClose(frame, why) => {
+                self.write(frame).await?;
+                Err(End::Refused(why))
+            }
+        }
+    }
+
+    /// Takes what comes and says nothing, until the client closes.
+    async fn never_answer(&mut self) -> Result<(), End> {
+        loop {
+            self.received.clear();
+            self.received.reserve(4 << 10);
+            if self.stream.read_buf(&mut self.received).await? == 0 {
+                return Err(End::Closed);
+            }
+        }
+    }
+
+    /// Writes a frame's chunks without joining them.
+    async fn write(&mut self, frame: Frame) -> Result<(), End> {
+        let mut chunks = frame.into_chunks();
+        let mut first = 0;
+        while first < chunks.len() {
+            let slices: Vec<IoSlice<'_>> =
+                chunks[first..].iter().take(MAX_SLICES).map(|chunk| IoSlice::new(chunk)).collect();
+            let mut written = self.stream.write_vectored(&slices).await?;
+            if written == 0 {
+                return Err(End::Io(io::ErrorKind::WriteZero.into()));
+            }
+            while let Some(chunk) = chunks.get_mut(first).filter(|_| written > 0) {
+                let taken = written.min(chunk.len());
+                chunk.advance(taken);
+                written -= taken;
+                first += usize::from(chunk.is_empty());
+            }
+            first += chunks[first..].iter().take_while(|chunk| chunk.is_empty()).count();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! What the connections of all nodes share.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::builder::Settings;
+use crate::cluster::Cluster;
+use crate::faults::Faults;
+use crate::session::Sessions;
+
+/// The state behind the nodes. Each lock is held for a look-up or an append, never across an await; where two are
+/// needed, the cluster's comes first.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    cluster: Mutex<Cluster>,
+    faults: Mutex<Faults>,
+    sessions: Vec<Mutex<Sessions>>,
+    next_producer_id: AtomicI64,
+    started: Instant,
+}
+
+impl Shared {
+    pub(crate) fn new(settings: Settings, cluster: Cluster) -> Self {
+        let slots = settings.fetch_sessions;
+        Self {
+            sessions: cluster.nodes().iter().map(|_| Mutex::new(Sessions::new(slots))).collect(),
+            settings,
+            cluster: Mutex::new(cluster),
+            faults: Mutex::default(),
+            next_producer_id: AtomicI64::new(1000),
+            started: Instant::now(),
+        }
+    }
+
+    pub(crate) fn cluster(&self) -> MutexGuard<'_, Cluster> {
+        lock(&self.cluster)
+    }
+
+    pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
+        lock(&self.faults)
+    }
+
+    /// A node's fetch sessions.
+    pub(crate) fn sessions(&self, node: i32) -> MutexGuard<'_, Sessions> {
+        lock(&self.sessions[node as usize])
+    }
+
+    /// A producer id that nobody has yet.
+    pub(crate) fn producer_id(&self) -> i64 {
+        self.next_producer_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The time since the start, for the pure machines.
+    pub(crate) fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+/// A poisoned lock means that a test's assertion panicked while it looked in; the state itself is whole.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
