@@ -1,6 +1,7 @@
 //! What can be wrong with a config file, collected and laid out for the reader.
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -126,7 +127,7 @@ impl Report {
             out.push('\n');
         }
         if self.mistakes.len() > SHOWN_MISTAKES {
-            out.push_str(&format!("… and {} more\n\n", self.mistakes.len() - SHOWN_MISTAKES));
+            let _ = writeln!(out, "… and {} more\n", self.mistakes.len() - SHOWN_MISTAKES);
         }
         let errors = self.count(Severity::Error);
         if errors > 0 {

@@ -10,7 +10,7 @@ mod interpolate;
 pub mod keys;
 mod mistake;
 pub mod model;
-mod nearest;
+pub(crate) mod nearest;
 mod read;
 mod redact;
 mod render;
@@ -187,7 +187,7 @@ fn entry_table<'t, 'i>(
 }
 
 fn check_name(reader: &mut Reader<'_>, name: &str, at: Range<usize>) {
-    let legal = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let legal = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
     let problem = if name.is_empty() {
         "a name cannot be empty".to_owned()
     } else if name.chars().count() > NAME_LIMIT {
@@ -197,5 +197,5 @@ fn check_name(reader: &mut Reader<'_>, name: &str, at: Range<usize>) {
     } else {
         return;
     };
-    reader.push(Mistake::error(at, problem).help("a name has letters (Chinese ones too), digits, `_`, `-` and `.`"));
+    reader.push(Mistake::error(at, problem).help("a name has letters (Chinese ones too), digits, `_` and `-`"));
 }

@@ -7,7 +7,7 @@ use super::keys::Key;
 const LIKENESS: f64 = 0.6;
 
 /// The candidate most like `word`, if one is near enough. Case does not count.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = comparable(word);
     let rated = candidates.into_iter().map(|candidate| (likeness(&word, &comparable(candidate)), candidate));
     let best = rated.filter(|(rate, _)| *rate >= LIKENESS).max_by(|a, b| a.0.total_cmp(&b.0));

@@ -1,0 +1,167 @@
+//! The command line: one file a command, and what they share. Data goes to standard output, all else to standard
+//! error; [`Exit`] has the exit codes.
+
+pub mod check;
+pub mod copy;
+pub mod demo;
+pub mod dev;
+pub mod run;
+pub mod test;
+
+use std::io::Write as _;
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, Config, Paint, ProcessEnvironment};
+use crate::exit::{Exit, Failure};
+
+/// Moves JSON records into and out of Kafka.
+#[derive(Debug, Parser)]
+#[command(name = "ottla", version, about, max_term_width = 100, propagate_version = true)]
+#[command(after_help = "Exit codes: 0 done, 1 internal error, 2 usage or config, 3 environment (broker, network, files), \
+                        4 stopped by data, 5 finished with skipped records (--strict), 130/143 second signal.")]
+pub struct Cli {
+    /// Say more on standard error: once for progress, twice for details, three times for everything.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show it all in seconds: a broker in this process, 10,000 orders in, a full sync out, the proof.
+    Demo(demo::DemoArgs),
+    /// Run the development broker for any Kafka client (in memory, loopback only).
+    Dev(dev::DevArgs),
+    /// Copy records once, without a config file.
+    Copy(copy::CopyArgs),
+    /// Check a config file; never opens a socket.
+    Check(check::CheckArgs),
+    /// Test the connections of a config file step by step.
+    Test(test::TestArgs),
+    /// Run the tasks of a config file.
+    Run(run::RunArgs),
+}
+
+/// How results are written to standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object for programs.
+    Json,
+}
+
+/// Runs the command line of this process and returns how it ends.
+pub fn main() -> ExitCode {
+    panic::set_hook(Box::new(report_panic));
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error).into(),
+    };
+    log_to_stderr(cli.verbose);
+    // A panic in a command must not end with Rust's own code 101.
+    let result = panic::catch_unwind(AssertUnwindSafe(|| block_on(cli.command)));
+    finish(result.unwrap_or(Ok(Exit::Internal))).into()
+}
+
+/// Help and version go to standard output and are no failure; both are clap's doing.
+fn usage(error: &clap::Error) -> Exit {
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage } else { Exit::Ok }
+}
+
+fn block_on(command: Command) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::internal(format!("the runtime cannot be started: {error}")))?;
+    let result = runtime.block_on(dispatch(command));
+    // A thread that waits for standard input cannot be ended; the process does not wait for it.
+    runtime.shutdown_background();
+    result
+}
+
+async fn dispatch(command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Demo(args) => demo::run(args).await,
+        Command::Dev(args) => dev::run(args).await,
+        Command::Copy(args) => copy::run(args).await,
+        Command::Check(args) => check::run(&args),
+        Command::Test(args) => test::run(args).await,
+        Command::Run(args) => run::run(args).await,
+    }
+}
+
+fn finish(result: Result<Exit, Failure>) -> Exit {
+    match result {
+        Ok(exit) => exit,
+        Err(failure) => {
+            say(&failure.to_string());
+            failure.exit
+        }
+    }
+}
+
+/// One line for a panic, with its place. A message made at run time is left out: it may hold a user's data.
+fn report_panic(info: &PanicHookInfo<'_>) {
+    let place = info.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
+    let what = info.payload().downcast_ref::<&'static str>().map_or_else(String::new, |what| format!(": {what}"));
+    say(&format!("error: internal error{place}{what}\n  help: this is a bug in ottla; please report this line and the command"));
+}
+
+/// `-v` for progress, `-vv`, `-vvv`; `OTTLA_LOG` takes a filter in the form of `tracing` and wins.
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_env("OTTLA_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let ansi = Paint::for_stderr() == Paint::Ansi;
+    // In a test process several commands run one after the other; the first one's logger stays.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).try_init();
+}
+
+/// Reads and checks a config file, prints its warnings to standard error and returns it.
+///
+/// # Errors
+/// Exit 2 with all mistakes laid out, or when the file cannot be read.
+pub fn load_config(file: &Path) -> Result<Config, Failure> {
+    let checked = config::check_file(file, &ProcessEnvironment)?;
+    let report = checked.report.render(Paint::for_stderr());
+    match checked.config {
+        Some(config) => {
+            if !report.is_empty() {
+                say(report.trim_end());
+            }
+            Ok(config)
+        }
+        None => Err(Failure::report(Exit::Usage, report)),
+    }
+}
+
+/// Writes a line to standard error. A closed standard error is no reason to stop.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Writes text to standard output. A reader that went away (`| head`) is no failure.
+///
+/// # Errors
+/// Exit 3 when standard output cannot be written to, a full disk for example.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::environment(format!("standard output cannot be written to: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

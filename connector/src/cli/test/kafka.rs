@@ -1,0 +1,334 @@
+//! The steps for a Kafka cluster: names, ports, login, versions, metadata, topics, group coordinator, target.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ottla_client::{Client, Error, ErrorKind, Topic, TopicPartition};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+
+use super::Wanted;
+use super::steps::Steps;
+use crate::config::address;
+use crate::config::{AckLevel, Auth, Kafka};
+use crate::mode;
+
+const DNS: &str = "DNS";
+const TCP: &str = "TCP";
+const SASL: &str = "SASL";
+const VERSIONS: &str = "ApiVersions";
+const METADATA: &str = "metadata";
+const BROKERS: &str = "brokers";
+const TOPICS: &str = "topics";
+const GROUP: &str = "group";
+const TARGET: &str = "target";
+const COMPRESSION: &str = "compression";
+const ACKS: &str = "acks";
+
+/// The steps that follow metadata.
+const AFTER_METADATA: [&str; 6] = [BROKERS, TOPICS, GROUP, TARGET, COMPRESSION, ACKS];
+
+pub(super) async fn test(steps: &mut Steps, kafka: &Kafka, servers: &[String], wanted: &Wanted<'_>, limit: Duration) {
+    let resolved = resolve(steps, servers, limit).await;
+    if steps.failed() {
+        steps.skip_all(&[TCP, SASL, VERSIONS, METADATA]);
+        return steps.skip_all(&AFTER_METADATA);
+    }
+    reach(steps, TCP, &resolved, limit).await;
+    if steps.failed() {
+        steps.skip_all(&[SASL, VERSIONS, METADATA]);
+        return steps.skip_all(&AFTER_METADATA);
+    }
+    let local = resolved.iter().all(|(_, found)| found.iter().all(|address| address.ip().is_loopback()));
+    let Some(client) = log_in(steps, kafka.auth.as_ref(), servers, local, limit).await else {
+        steps.skip_all(&[METADATA]);
+        return steps.skip_all(&AFTER_METADATA);
+    };
+    let Some(topics) = metadata(steps, &client, limit).await else {
+        return steps.skip_all(&AFTER_METADATA);
+    };
+    brokers(steps, &client, limit).await;
+    let matching: Vec<_> =
+        topics.into_iter().filter(|topic| !topic.internal && kafka.topics.matches(&topic.name)).collect();
+    if wanted.reads {
+        expression(steps, kafka, &matching);
+        group(steps, &client, &matching, wanted, limit).await;
+    }
+    if wanted.writes {
+        target(steps, kafka, &client, limit).await;
+    }
+}
+
+/// A server as configured, with what its name stands for.
+type Resolved = (String, Vec<SocketAddr>);
+
+async fn resolve(steps: &mut Steps, servers: &[String], limit: Duration) -> Vec<Resolved> {
+    const HELP: &str = "check the spelling, the DNS server and the search domain; `getent hosts NAME` asks the same way";
+    let mut found = Vec::new();
+    let mut problems = Vec::new();
+    for server in servers {
+        match look_up(server, limit).await {
+            Ok(addresses) => found.push((server.clone(), addresses)),
+            Err(problem) => problems.push(format!("{server}: {problem}")),
+        }
+    }
+    let shown = found.iter().map(|(server, addresses)| {
+        let ips: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
+        format!("{server} -> {}", ips.join(", "))
+    });
+    let shown = shown.collect::<Vec<_>>().join("; ");
+    if found.is_empty() {
+        steps.fail(DNS, problems.join("; "), HELP);
+    } else if problems.is_empty() {
+        steps.pass(DNS, shown);
+    } else {
+        steps.warn(DNS, format!("{}; {shown}", problems.join("; ")), HELP);
+    }
+    found
+}
+
+async fn look_up(server: &str, limit: Duration) -> Result<Vec<SocketAddr>, String> {
+    let address = address::parse(server).map_err(|error| error.problem)?;
+    let found = timeout(limit, lookup_host((address.host.as_str(), address.port))).await;
+    let found: Vec<_> = match found {
+        Ok(Ok(found)) => found.collect(),
+        Ok(Err(error)) => return Err(format!("the name cannot be resolved: {error}")),
+        Err(_) => return Err(format!("no answer from DNS within {limit:?}")),
+    };
+    if found.is_empty() { Err("the name has no address".to_owned()) } else { Ok(found) }
+}
+
+/// Connects to each server at the first of its addresses that answers.
+async fn reach(steps: &mut Steps, step: &'static str, servers: &[Resolved], limit: Duration) {
+    const HELP: &str = "is the broker running, is the port right, and does a firewall stand between?";
+    let mut open = Vec::new();
+    let mut problems = Vec::new();
+    for (server, addresses) in servers {
+        match connect(addresses, limit).await {
+            Ok(()) => open.push(server.as_str()),
+            Err(problem) => problems.push(format!("{server}: {problem}")),
+        }
+    }
+    if open.is_empty() {
+        steps.fail(step, problems.join("; "), HELP);
+    } else if problems.is_empty() {
+        steps.pass(step, format!("{} reached", open.join(", ")));
+    } else {
+        steps.warn(step, format!("{}; {} reached", problems.join("; "), open.join(", ")), HELP);
+    }
+}
+
+async fn connect(addresses: &[SocketAddr], limit: Duration) -> Result<(), String> {
+    let mut last = "the name has no address".to_owned();
+    for address in addresses {
+        match timeout(limit, TcpStream::connect(address)).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => last = error.to_string(),
+            Err(_) => last = format!("no answer within {limit:?}"),
+        }
+    }
+    Err(last)
+}
+
+/// Login and version negotiation are one exchange in the client; its error says which of them failed.
+async fn log_in(
+    steps: &mut Steps,
+    auth: Option<&Auth>,
+    servers: &[String],
+    local: bool,
+    limit: Duration,
+) -> Option<Client> {
+    let builder = Client::builder().bootstrap(servers).connect_timeout(limit).request_timeout(limit).api_timeout(limit);
+    let builder = match auth {
+        Some(auth) => builder.sasl_plain(&auth.username, auth.password.expose()),
+        None => builder,
+    };
+    let connected = within(limit, builder.connect()).await;
+    match (&connected, auth) {
+        (Err(problem), _) if problem.kind == Some(ErrorKind::Authentication) => {
+            steps.fail(SASL, problem.text.clone(), "check user name, password and mechanism with the cluster's owner");
+            steps.skip_all(&[VERSIONS]);
+            return None;
+        }
+        (_, None) => steps.skip(SASL, "no login is configured"),
+        (Err(_), Some(_)) => steps.skip(SASL, "the broker did not get as far as the login"),
+        (Ok(_), Some(auth)) => logged_in(steps, auth, local),
+    }
+    match connected {
+        Ok(client) => {
+            steps.pass(VERSIONS, "this client and the cluster have versions in common");
+            Some(client)
+        }
+        Err(problem) => {
+            steps.fail(VERSIONS, problem.text, no_versions_help(problem.kind, auth.is_some()));
+            None
+        }
+    }
+}
+
+fn logged_in(steps: &mut Steps, auth: &Auth, local: bool) {
+    let detail = format!("logged in as {} with {}", auth.username, auth.mechanism.name());
+    if local {
+        steps.pass(SASL, detail);
+    } else {
+        let help = "anyone on the way can read it; use it in trusted networks only";
+        steps.warn(SASL, format!("{detail}; the password went over the network unencrypted"), help);
+    }
+}
+
+fn no_versions_help(kind: Option<ErrorKind>, logs_in: bool) -> &'static str {
+    match kind {
+        Some(ErrorKind::Versions | ErrorKind::Unsupported) => "Kafka 0.11 or later is needed",
+        Some(ErrorKind::Disconnected) if !logs_in => {
+            "the port answers but not in Kafka's protocol without a login: does the listener ask for SASL (add `auth`) or TLS (not supported yet)?"
+        }
+        _ => "is this the port of a Kafka listener without TLS?",
+    }
+}
+
+/// What went wrong in a step: the client's error, or no end in time.
+struct Problem {
+    kind: Option<ErrorKind>,
+    text: String,
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Problem> {
+    // The client has deadlines of its own; this one holds even if it tries several servers in turn.
+    match timeout(limit.saturating_mul(2), work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(Problem { kind: Some(error.kind()), text: error.to_string() }),
+        Err(_) => Err(Problem { kind: None, text: format!("no end within {:?}", limit.saturating_mul(2)) }),
+    }
+}
+
+async fn metadata(steps: &mut Steps, client: &Client, limit: Duration) -> Option<Vec<Topic>> {
+    match within(limit, client.topics()).await {
+        Ok(topics) => {
+            let brokers = client.brokers().len();
+            let visible = topics.iter().filter(|topic| !topic.internal).count();
+            steps.pass(METADATA, format!("{}, {}", count(brokers, "broker"), count(visible, "topic")));
+            Some(topics)
+        }
+        Err(problem) => {
+            steps.fail(METADATA, problem.text, "may this user describe the cluster's topics?");
+            None
+        }
+    }
+}
+
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Clients go to the addresses that the brokers advertise, not to those of the config.
+async fn brokers(steps: &mut Steps, client: &Client, limit: Duration) {
+    let mut resolved = Vec::new();
+    let mut problems = Vec::new();
+    for broker in client.brokers() {
+        let advertised = address::Address { host: broker.host.to_string(), port: 0 }.to_string();
+        let named = format!("{}:{}", advertised.strip_suffix(":0").unwrap_or(&advertised), broker.port);
+        match look_up(&named, limit).await {
+            Ok(found) => resolved.push((named, found)),
+            Err(problem) => problems.push(format!("{named}: {problem}")),
+        }
+    }
+    let mut tried = Steps::default();
+    reach(&mut tried, BROKERS, &resolved, limit).await;
+    if problems.is_empty() && tried.all_pass() {
+        return steps.append(tried);
+    }
+    problems.extend(tried.details());
+    steps.fail(
+        BROKERS,
+        format!("not every advertised address can be reached: {}", problems.join("; ")),
+        "the brokers' `advertised.listeners` must name addresses that this machine can reach",
+    );
+}
+
+fn expression(steps: &mut Steps, kafka: &Kafka, matching: &[Topic]) {
+    const SHOWN: usize = 5;
+    if matching.is_empty() {
+        let detail = if kafka.topics.is_all() {
+            "the cluster has no topic, or none that this user may see".to_owned()
+        } else {
+            format!("`{}` matches no topic", kafka.topics)
+        };
+        return steps.warn(TOPICS, detail, "the expression must match the whole name: `orders.*`, not `orders`");
+    }
+    let mut names: Vec<_> = matching.iter().take(SHOWN).map(|topic| topic.name.to_string()).collect();
+    if matching.len() > SHOWN {
+        names.push("…".to_owned());
+    }
+    let partitions = matching.iter().map(|topic| topic.partitions.len()).sum();
+    steps.pass(
+        TOPICS,
+        format!("{}, {}: {}", count(matching.len(), "topic"), count(partitions, "partition"), names.join(", ")),
+    );
+}
+
+/// Asks the coordinator of each reading task's group for its positions; asking creates nothing.
+async fn group(steps: &mut Steps, client: &Client, matching: &[Topic], wanted: &Wanted<'_>, limit: Duration) {
+    let partitions = matching.iter().flat_map(|topic| {
+        topic.partitions.iter().map(|partition| TopicPartition::new(topic.name.clone(), partition.id))
+    });
+    let partitions: Vec<_> = partitions.collect();
+    if partitions.is_empty() {
+        return steps.skip(GROUP, "there is no partition to ask for");
+    }
+    let mut groups: Vec<_> = wanted.readers.iter().map(|task| mode::group(&task.name)).collect();
+    if groups.is_empty() {
+        groups.push(mode::group("test"));
+    }
+    let mut found = Vec::new();
+    for group in groups {
+        match within(limit, client.committed(&group, &partitions)).await {
+            Ok(positions) => {
+                found.push(format!("{group} has positions for {} of {}", positions.len(), count(partitions.len(), "partition")));
+            }
+            Err(problem) => {
+                return steps.fail(GROUP, problem.text, format!("may this user read with the group `{group}`?"));
+            }
+        }
+    }
+    steps.pass(GROUP, found.join("; "));
+}
+
+async fn target(steps: &mut Steps, kafka: &Kafka, client: &Client, limit: Duration) {
+    match kafka.topics.literal() {
+        None => steps.skip(TARGET, "records go to topics of the source's names, created when missing"),
+        Some(name) => match within(limit, client.topic(&name)).await {
+            Ok(Some(topic)) => {
+                steps.pass(TARGET, format!("the topic {name} exists with {}", count(topic.partitions.len(), "partition")));
+            }
+            Ok(None) => {
+                steps.pass(TARGET, format!("the topic {name} does not exist; the first run creates it with 1 partition and 1 replica"));
+            }
+            Err(problem) => steps.fail(TARGET, problem.text, format!("may this user describe and write the topic {name}?")),
+        },
+    }
+    match within(limit, client.check_compression(kafka.compression)).await {
+        Ok(()) => steps.pass(COMPRESSION, format!("every broker takes {}", kafka.compression)),
+        Err(problem) => {
+            steps.fail(COMPRESSION, problem.text, "choose another `compression`: lz4 is taken by every release");
+        }
+    }
+    acks(steps, kafka.acks);
+}
+
+fn acks(steps: &mut Steps, level: AckLevel) {
+    match level {
+        AckLevel::None => steps.warn(
+            ACKS,
+            "none: nobody confirms a record, so a lost one goes unnoticed",
+            "write acks = \"majority\" unless losses do not matter",
+        ),
+        AckLevel::Leader => steps.warn(
+            ACKS,
+            "leader: a record that only the leader has is lost with it",
+            "write acks = \"majority\" unless losses do not matter",
+        ),
+        AckLevel::Majority | AckLevel::All => {
+            steps.pass(ACKS, format!("{level}: all in-sync replicas confirm (-1; majority and all are the same on the wire)"));
+        }
+    }
+}
