@@ -7,6 +7,8 @@
 
 use std::collections::HashSet;
 
+use ottla_protocol::records::ControlType;
+
 use super::position::Span;
 
 /// Which transactions' records a consumer is given.
@@ -26,30 +28,6 @@ impl Isolation {
             Self::ReadUncommitted => 0,
             Self::ReadCommitted => 1,
         }
-    }
-}
-
-/// What a control batch says. Kinds that later brokers may add mean nothing to a reader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Marker {
-    Abort,
-    Commit,
-    Other,
-}
-
-impl Marker {
-    /// Reads a control record's key: int16 version, int16 type. `None` if it is too short or of a negative version.
-    pub(crate) fn parse(key: &[u8]) -> Option<Self> {
-        let (version, rest) = key.split_first_chunk::<2>()?;
-        let (kind, _) = rest.split_first_chunk::<2>()?;
-        if i16::from_be_bytes(*version) < 0 {
-            return None;
-        }
-        Some(match i16::from_be_bytes(*kind) {
-            0 => Self::Abort,
-            1 => Self::Commit,
-            _ => Self::Other,
-        })
     }
 }
 
@@ -91,9 +69,9 @@ impl AbortFilter {
     }
 
     /// A control batch: it is never shown, but an abort marker ends its producer's aborted transaction.
-    pub(crate) fn control(&mut self, batch: Origin, marker: Marker) {
+    pub(crate) fn control(&mut self, batch: Origin, marker: ControlType) {
         self.advance(batch);
-        if marker == Marker::Abort {
+        if marker == ControlType::Abort {
             self.in_force.remove(&batch.producer_id);
         }
     }
@@ -117,23 +95,9 @@ mod tests {
     }
 
     fn aborted(list: &[(i64, i64)]) -> AbortFilter {
-        AbortFilter::new(list.iter().map(|&(producer_id, first_offset)| Aborted { producer_id, first_offset }).collect())
-    }
-
-    #[test]
-    fn markers_are_read_and_unknown_kinds_ignored() {
-        for (key, want) in [
-            (&[0, 0, 0, 0][..], Some(Marker::Abort)),
-            (&[0, 0, 0, 1], Some(Marker::Commit)),
-            (&[0, 1, 0, 1, 9, 9], Some(Marker::Commit)),
-            (&[0, 0, 0, 2], Some(Marker::Other)),
-            (&[0, 0, 255, 255], Some(Marker::Other)),
-            (&[255, 255, 0, 0], None),
-            (&[0, 0, 0], None),
-            (&[], None),
-        ] {
-            assert_eq!(Marker::parse(key), want, "{key:?}");
-        }
+        AbortFilter::new(
+            list.iter().map(|&(producer_id, first_offset)| Aborted { producer_id, first_offset }).collect(),
+        )
     }
 
     #[test]
@@ -151,15 +115,15 @@ mod tests {
         assert!(!filter.shows(batch(10, 5, 7, true)));
         assert!(filter.shows(batch(15, 5, 8, true)), "another producer in between");
         assert!(!filter.shows(batch(20, 5, 7, true)), "still the same transaction");
-        filter.control(batch(25, 1, 7, true), Marker::Abort);
+        filter.control(batch(25, 1, 7, true), ControlType::Abort);
         assert!(filter.shows(batch(26, 5, 7, true)), "the next transaction");
     }
 
     #[test]
     fn a_commit_marker_and_an_unknown_one_end_nothing() {
         let mut filter = aborted(&[(7, 0)]);
-        filter.control(batch(0, 1, 7, true), Marker::Commit);
-        filter.control(batch(1, 1, 7, true), Marker::Other);
+        filter.control(batch(0, 1, 7, true), ControlType::Commit);
+        filter.control(batch(1, 1, 7, true), ControlType::Unknown(2));
         assert!(!filter.shows(batch(2, 1, 7, true)));
     }
 
@@ -175,9 +139,9 @@ mod tests {
         let mut filter = aborted(&[(7, 40), (8, 5), (7, 0)]);
         assert!(!filter.shows(batch(0, 5, 7, true)));
         assert!(!filter.shows(batch(5, 5, 8, true)));
-        filter.control(batch(10, 1, 7, true), Marker::Abort);
+        filter.control(batch(10, 1, 7, true), ControlType::Abort);
         assert!(filter.shows(batch(11, 5, 7, true)));
-        filter.control(batch(16, 1, 8, true), Marker::Abort);
+        filter.control(batch(16, 1, 8, true), ControlType::Abort);
         assert!(!filter.shows(batch(40, 5, 7, true)));
     }
 
@@ -194,7 +158,7 @@ mod tests {
     fn exactly_the_aborted_batches_are_hidden() {
         for seed in 0..300 {
             let mut random = fastrand::Rng::with_seed(seed);
-            let mut log: Vec<(Origin, Option<Marker>, usize)> = Vec::new(); // batch, marker, transaction
+            let mut log: Vec<(Origin, Option<ControlType>, usize)> = Vec::new(); // batch, marker, transaction
             let mut open: Vec<Option<usize>> = vec![None; 4];
             let mut fates: Vec<(i64, i64, bool)> = Vec::new(); // producer, first offset, aborted
             let mut at = 0;
@@ -202,8 +166,8 @@ mod tests {
                 let producer = random.usize(0..4);
                 match open[producer] {
                     Some(transaction) if random.u8(0..3) == 0 => {
-                        let marker = if random.bool() { Marker::Abort } else { Marker::Commit };
-                        fates[transaction].2 = marker == Marker::Abort;
+                        let marker = if random.bool() { ControlType::Abort } else { ControlType::Commit };
+                        fates[transaction].2 = marker == ControlType::Abort;
                         log.push((batch(at, 1, producer as i64, true), Some(marker), transaction));
                         open[producer] = None;
                         at += 1;

@@ -69,6 +69,11 @@ impl Position {
         (!self.halted).then_some(self.ahead)
     }
 
+    /// The offset at which an error halted fetching.
+    pub(crate) fn halted_at(&self) -> Option<i64> {
+        self.halted.then_some(self.ahead)
+    }
+
     /// Reading goes on at `offset`; everything buffered or under way is void, and a halt is over.
     pub(crate) fn seek(&mut self, offset: i64) {
         *self = Self::at(offset);
@@ -229,7 +234,10 @@ mod tests {
                         let batch = buffered.remove(0);
                         let from = position.deliver(batch).expect("an answer holds no batch below its question");
                         assert_eq!(from, expected, "seed {seed}");
-                        assert!(log.iter().all(|b| b.next() <= from || b.next() >= batch.next()), "seed {seed}: skipped");
+                        assert!(
+                            log.iter().all(|b| b.next() <= from || b.next() >= batch.next()),
+                            "seed {seed}: skipped"
+                        );
                         expected = batch.next();
                     }
                     _ => {}

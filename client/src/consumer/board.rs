@@ -1,0 +1,489 @@
+//! Who reads what where: the consumer's state between its tasks and its user. Pure; time and chance are arguments.
+//!
+//! A partition is *seated* at the broker that leads it, or homeless until its leader is known. Each broker has a *desk*:
+//! the list of partitions that its fetch task has to look at again before its next request. So a request costs what
+//! changed, not what is assigned.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::buffer::Item;
+use crate::core::backoff::Backoff;
+use crate::core::fetch_session::{FetchSession, Want};
+use crate::core::metadata::NodeId;
+use crate::core::position::{Arrival, Position, Span};
+use crate::{Error, TopicPartition};
+
+/// How long to leave a partition alone after a failure (Kafka's `retry.backoff.ms`), and at most.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// Answers in a row that may hold nothing but the head of a batch.
+const CUT_ANSWERS: u32 = 3;
+
+pub(super) struct Board {
+    seats: HashMap<TopicPartition, Seat>,
+    homeless: HashSet<TopicPartition>,
+    desks: HashMap<NodeId, Desk>,
+    queue: VecDeque<Item>,
+    stall_timeout: Duration,
+}
+
+/// An assigned partition.
+struct Seat {
+    position: Position,
+    home: Home,
+    trouble: Option<Trouble>,
+    cut_answers: u32,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Home {
+    /// Waits for a leader; none is looked for before this time.
+    Nowhere(Instant),
+    At(NodeId),
+}
+
+/// A run of failures without a good answer.
+struct Trouble {
+    since: Instant,
+    failures: u32,
+    backoff: Backoff,
+}
+
+/// A broker's fetch task, seen from here.
+struct Desk {
+    dirty: HashSet<TopicPartition>,
+    wake: Arc<Notify>,
+    seated: usize,
+}
+
+/// What came of placing the homeless.
+#[derive(Default)]
+pub(super) struct Placing {
+    /// Brokers that need a fetch task, and what wakes it.
+    pub(super) new_desks: Vec<(NodeId, Arc<Notify>)>,
+    /// Some partition has no known leader.
+    pub(super) leaderless: bool,
+    /// When to look again at the latest.
+    pub(super) again: Option<Instant>,
+}
+
+impl Board {
+    pub(super) fn new(stall_timeout: Duration) -> Self {
+        Self {
+            seats: HashMap::new(),
+            homeless: HashSet::new(),
+            desks: HashMap::new(),
+            queue: VecDeque::new(),
+            stall_timeout,
+        }
+    }
+
+    /// Reads `partition` from `offset` on; if it was assigned already, that is a seek.
+    pub(super) fn assign(&mut self, partition: &TopicPartition, offset: i64, now: Instant) {
+        if self.seek(partition, offset) {
+            return;
+        }
+        let seat = Seat { position: Position::at(offset), home: Home::Nowhere(now), trouble: None, cut_answers: 0 };
+        self.seats.insert(partition.clone(), seat);
+        self.homeless.insert(partition.clone());
+    }
+
+    /// Drops `partition` and everything of it that was fetched.
+    pub(super) fn unassign(&mut self, partition: &TopicPartition) {
+        let Some(seat) = self.seats.remove(partition) else { return };
+        self.homeless.remove(partition);
+        self.leave(partition, seat.home);
+        self.queue.retain(|item| !item.is_of(partition));
+    }
+
+    /// Moves the position and drops everything of the partition that was fetched; `false` if it is not assigned.
+    pub(super) fn seek(&mut self, partition: &TopicPartition, offset: i64) -> bool {
+        let Some(seat) = self.seats.get_mut(partition) else { return false };
+        seat.position.seek(offset);
+        seat.cut_answers = 0;
+        let home = seat.home;
+        self.queue.retain(|item| !item.is_of(partition));
+        self.look_again(partition, home);
+        true
+    }
+
+    /// The first offset not handed out.
+    pub(super) fn position(&self, partition: &TopicPartition) -> Option<i64> {
+        Some(self.seats.get(partition)?.position.next())
+    }
+
+    /// Brokers with partitions to read.
+    pub(super) fn busy_brokers(&self) -> usize {
+        self.desks.values().filter(|desk| desk.seated > 0).count()
+    }
+
+    /// Seats the homeless whose time has come at their leaders.
+    pub(super) fn place(&mut self, now: Instant, leader: impl Fn(&TopicPartition) -> Option<NodeId>) -> Placing {
+        let mut placing = Placing::default();
+        for partition in std::mem::take(&mut self.homeless) {
+            let Some(seat) = self.seats.get_mut(&partition) else { continue };
+            let Home::Nowhere(not_before) = seat.home else { continue };
+            if let Some(node) = leader(&partition).filter(|_| not_before <= now) {
+                seat.home = Home::At(node);
+                self.sit(partition, node, &mut placing);
+                continue;
+            }
+            placing.leaderless |= not_before <= now;
+            let again = if not_before <= now { now + RETRY.0 } else { not_before };
+            placing.again = Some(placing.again.map_or(again, |at| at.min(again)));
+            self.homeless.insert(partition);
+        }
+        placing
+    }
+
+    /// Notes that partitions that have come due still have no leader.
+    pub(super) fn complain(&mut self, now: Instant, error: impl Fn(&TopicPartition) -> Error) {
+        for partition in &self.homeless {
+            let Some(seat) = self.seats.get_mut(partition) else { continue };
+            let Home::Nowhere(not_before) = seat.home else { continue };
+            if not_before > now {
+                continue;
+            }
+            let trouble = seat.trouble.get_or_insert_with(|| Trouble::new(now));
+            if let Some((failures, after)) = trouble.stalled(now, self.stall_timeout) {
+                let error = error(partition).gave_up(failures, after);
+                self.queue.push_back(Item::Failed { partition: Some(partition.clone()), error });
+            }
+        }
+    }
+
+    /// New metadata: a partition that another broker leads now moves there.
+    pub(super) fn follow_leaders(&mut self, now: Instant, leader: impl Fn(&TopicPartition) -> Option<NodeId>) {
+        let mut moved = Vec::new();
+        for (partition, seat) in &self.seats {
+            if let (Home::At(here), Some(there)) = (seat.home, leader(partition))
+                && here != there
+            {
+                moved.push(partition.clone());
+            }
+        }
+        for partition in moved {
+            self.unseat(&partition, now);
+        }
+    }
+
+    /// Brings a broker's session up to date with what changed since its last request.
+    pub(super) fn brief(&mut self, node: NodeId, session: &mut FetchSession<TopicPartition>, max_bytes: i32) {
+        let Some(desk) = self.desks.get_mut(&node) else { return };
+        for partition in desk.dirty.drain() {
+            let seat = self.seats.get(&partition).filter(|seat| seat.home == Home::At(node));
+            match seat.and_then(|seat| seat.position.wanted()) {
+                Some(offset) => session.want(&partition, Want { offset, max_bytes }),
+                None => session.forget(&partition),
+            }
+        }
+    }
+
+    /// A good answer of `node` for `partition`, asked from `asked`, whose last whole batch ends at `end`.
+    pub(super) fn arrive(&mut self, node: NodeId, partition: &TopicPartition, asked: i64, end: Option<i64>) -> Arrival {
+        let Some(seat) = self.seats.get_mut(partition).filter(|seat| seat.home == Home::At(node)) else {
+            return Arrival::Stale;
+        };
+        let arrival = seat.position.arrive(asked, end);
+        match arrival {
+            Arrival::Stale | Arrival::Backwards => {}
+            Arrival::Empty => seat.trouble = None,
+            Arrival::Data => {
+                (seat.trouble, seat.cut_answers) = (None, 0);
+                self.look_again(partition, Home::At(node));
+            }
+        }
+        arrival
+    }
+
+    /// An answer held nothing but the head of a batch. A few times is a broker's whim; then `true`: it is an error.
+    pub(super) fn cut_answer(&mut self, partition: &TopicPartition) -> bool {
+        let Some(seat) = self.seats.get_mut(partition) else { return false };
+        seat.cut_answers += 1;
+        seat.cut_answers >= CUT_ANSWERS
+    }
+
+    /// Whether an answer from `node` to a fetch of `partition` from `asked` is still waited for.
+    pub(super) fn is_awaited(&self, node: NodeId, partition: &TopicPartition, asked: i64) -> bool {
+        let seat = self.seats.get(partition).filter(|seat| seat.home == Home::At(node));
+        seat.is_some_and(|seat| seat.position.wanted() == Some(asked))
+    }
+
+    /// Whether `partition` was halted at `offset` and not sought since.
+    pub(super) fn is_halted_at(&self, partition: &TopicPartition, offset: i64) -> bool {
+        self.seats.get(partition).is_some_and(|seat| seat.position.halted_at() == Some(offset))
+    }
+
+    /// Reading `partition` failed in a way that may pass: it is placed anew after a while.
+    pub(super) fn retry_later(&mut self, partition: &TopicPartition, error: &Error, now: Instant, chance: f64) {
+        let Some(seat) = self.seats.get_mut(partition) else { return };
+        let trouble = seat.trouble.get_or_insert_with(|| Trouble::new(now));
+        let delay = trouble.backoff.fail(chance);
+        if let Some((failures, after)) = trouble.stalled(now, self.stall_timeout) {
+            let error = error.clone().at(partition).gave_up(failures, after);
+            self.queue.push_back(Item::Failed { partition: Some(partition.clone()), error });
+        }
+        self.unseat(partition, now + delay);
+    }
+
+    /// A broker could not be asked, or did not answer.
+    pub(super) fn broker_failed(&mut self, node: NodeId, error: &Error, now: Instant, chance: f64) {
+        for partition in self.seated_at(node) {
+            self.retry_later(&partition, error, now, chance);
+        }
+    }
+
+    /// A broker cannot be read from for good: one error for the user, and its partitions are halted.
+    pub(super) fn broker_refused(&mut self, node: NodeId, error: Error) {
+        for partition in self.seated_at(node) {
+            self.halt(&partition);
+        }
+        self.queue.push_back(Item::Failed { partition: None, error });
+    }
+
+    /// `partition` is not fetched any more until a seek. What is buffered of it stays.
+    pub(super) fn halt(&mut self, partition: &TopicPartition) {
+        let Some(seat) = self.seats.get_mut(partition) else { return };
+        seat.position.halt();
+        let home = seat.home;
+        self.look_again(partition, home);
+    }
+
+    /// Halts `partition`, and tells so once what is buffered of it was handed out.
+    pub(super) fn fail(&mut self, partition: &TopicPartition, error: Error) {
+        self.halt(partition);
+        self.enqueue(Item::Failed { partition: Some(partition.clone()), error });
+    }
+
+    /// Halts `partition` and drops what is buffered of it.
+    pub(super) fn give_up(&mut self, partition: &TopicPartition) {
+        self.halt(partition);
+        self.queue.retain(|item| !item.is_of(partition));
+    }
+
+    /// Puts an item at the end of the queue.
+    pub(super) fn enqueue(&mut self, item: Item) {
+        self.queue.push_back(item);
+    }
+
+    /// The next thing for the user.
+    pub(super) fn pop(&mut self) -> Option<Item> {
+        self.queue.pop_front()
+    }
+
+    /// More of it is to come: it stays first.
+    pub(super) fn put_back(&mut self, item: Item) {
+        self.queue.push_front(item);
+    }
+
+    /// See [`Position::deliver`].
+    pub(super) fn deliver(&mut self, partition: &TopicPartition, batch: Span) -> Option<i64> {
+        self.seats.get_mut(partition)?.position.deliver(batch)
+    }
+
+    /// A fetch task ended: its partitions are placed anew.
+    pub(super) fn desk_closed(&mut self, node: NodeId, now: Instant) {
+        for partition in self.seated_at(node) {
+            self.unseat(&partition, now + RETRY.0);
+        }
+        self.desks.remove(&node);
+    }
+
+    fn seated_at(&self, node: NodeId) -> Vec<TopicPartition> {
+        let seated = self.seats.iter().filter(|(_, seat)| seat.home == Home::At(node));
+        seated.map(|(partition, _)| partition.clone()).collect()
+    }
+
+    fn sit(&mut self, partition: TopicPartition, node: NodeId, placing: &mut Placing) {
+        let desk = self.desks.entry(node).or_insert_with(|| {
+            let desk = Desk { dirty: HashSet::new(), wake: Arc::new(Notify::new()), seated: 0 };
+            placing.new_desks.push((node, desk.wake.clone()));
+            desk
+        });
+        desk.seated += 1;
+        desk.dirty.insert(partition);
+        desk.wake.notify_one();
+    }
+
+    fn unseat(&mut self, partition: &TopicPartition, not_before: Instant) {
+        let Some(seat) = self.seats.get_mut(partition) else { return };
+        let home = std::mem::replace(&mut seat.home, Home::Nowhere(not_before));
+        self.homeless.insert(partition.clone());
+        self.leave(partition, home);
+    }
+
+    fn leave(&mut self, partition: &TopicPartition, home: Home) {
+        if let Home::At(node) = home
+            && let Some(desk) = self.desks.get_mut(&node)
+        {
+            desk.seated -= 1;
+        }
+        self.look_again(partition, home);
+    }
+
+    fn look_again(&mut self, partition: &TopicPartition, home: Home) {
+        if let Home::At(node) = home
+            && let Some(desk) = self.desks.get_mut(&node)
+        {
+            desk.dirty.insert(partition.clone());
+            desk.wake.notify_one();
+        }
+    }
+}
+
+impl Trouble {
+    fn new(now: Instant) -> Self {
+        Self { since: now, failures: 0, backoff: Backoff::new(RETRY.0, RETRY.1) }
+    }
+
+    /// Counts a failure. If this has gone on for too long: how often and how long; the count begins anew.
+    fn stalled(&mut self, now: Instant, limit: Duration) -> Option<(u32, Duration)> {
+        self.failures += 1;
+        let after = now.duration_since(self.since);
+        if after < limit {
+            return None;
+        }
+        let failures = std::mem::take(&mut self.failures);
+        self.since = now;
+        Some((failures, after))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    const A: NodeId = NodeId(1);
+    const B: NodeId = NodeId(2);
+
+    fn place(board: &mut Board, node: NodeId) -> Placing {
+        board.place(Instant::now(), |_| Some(node))
+    }
+
+    fn orders() -> TopicPartition {
+        TopicPartition::new("orders", 0)
+    }
+
+    fn asked(board: &mut Board, node: NodeId) -> (Vec<i64>, usize) {
+        let mut session = FetchSession::new();
+        board.brief(node, &mut session, 100);
+        let ask = session.ask(true);
+        (ask.partitions.iter().map(|(_, want)| want.offset).collect(), ask.forgotten.len())
+    }
+
+    fn board() -> Board {
+        let mut board = Board::new(Duration::from_secs(10));
+        board.assign(&orders(), 5, Instant::now());
+        board
+    }
+
+    #[test]
+    fn a_partition_is_read_where_its_leader_is() {
+        let mut board = board();
+        let placing = board.place(Instant::now(), |_| None);
+        assert!(placing.leaderless && placing.again.is_some() && placing.new_desks.is_empty());
+        assert_eq!(place(&mut board, A).new_desks.len(), 1);
+        assert_eq!(asked(&mut board, A), (vec![5], 0));
+        assert!(place(&mut board, A).new_desks.is_empty());
+    }
+
+    #[test]
+    fn a_moved_leader_is_followed_and_the_old_ones_answer_is_stale() {
+        let mut board = board();
+        place(&mut board, A);
+        board.follow_leaders(Instant::now(), |_| Some(B));
+        assert_eq!(place(&mut board, B).new_desks.len(), 1);
+        assert_eq!(board.arrive(A, &orders(), 5, Some(9)), Arrival::Stale);
+        assert_eq!(board.arrive(B, &orders(), 5, Some(9)), Arrival::Data);
+        assert_eq!(asked(&mut board, B), (vec![9], 0));
+        assert_eq!(asked(&mut board, A), (vec![], 0));
+        assert_eq!(board.busy_brokers(), 1);
+    }
+
+    #[test]
+    fn a_seek_voids_what_was_fetched_and_what_is_under_way() {
+        let mut board = board();
+        place(&mut board, A);
+        let failed = Item::Failed { partition: Some(orders()), error: Error::new(ErrorKind::Corrupt, "x") };
+        board.enqueue(failed);
+        assert!(board.seek(&orders(), 50));
+        assert!(board.pop().is_none());
+        assert_eq!(board.arrive(A, &orders(), 5, Some(9)), Arrival::Stale);
+        assert_eq!((board.position(&orders()), asked(&mut board, A)), (Some(50), (vec![50], 0)));
+        assert!(!board.seek(&TopicPartition::new("orders", 1), 0));
+    }
+
+    #[test]
+    fn an_unassigned_partition_is_forgotten_and_its_answer_stale() {
+        let mut board = board();
+        place(&mut board, A);
+        let mut session = FetchSession::new();
+        board.brief(A, &mut session, 100);
+        session.ask(true);
+        session.answered(ottla_protocol::ErrorCode::NONE, 4).unwrap();
+        board.unassign(&orders());
+        board.brief(A, &mut session, 100);
+        assert_eq!(session.ask(true).forgotten, [orders()]);
+        assert_eq!(board.arrive(A, &orders(), 5, Some(9)), Arrival::Stale);
+        assert_eq!((board.position(&orders()), board.busy_brokers()), (None, 0));
+    }
+
+    #[test]
+    fn a_failed_broker_is_left_alone_for_a_while_and_a_stall_is_told() {
+        let mut board = board();
+        let start = Instant::now();
+        let error = Error::new(ErrorKind::Disconnected, "gone");
+        let mut now = start;
+        while board.pop().is_none() {
+            assert!(now < start + Duration::from_secs(12), "a stall of 10 s is told soon after");
+            board.place(now, |_| Some(A));
+            board.broker_failed(A, &error, now, 0.5);
+            let placing = board.place(now, |_| Some(A));
+            assert!(placing.again.is_some_and(|again| again > now), "not at once again");
+            now = placing.again.unwrap();
+        }
+        assert!(now >= start + Duration::from_secs(10));
+        board.place(now, |_| Some(A));
+        assert_eq!(board.arrive(A, &orders(), 5, None), Arrival::Empty);
+        board.broker_failed(A, &error, now + Duration::from_secs(60), 0.5);
+        assert!(board.pop().is_none(), "a good answer ended the stall");
+    }
+
+    #[test]
+    fn a_refusing_broker_is_one_error_and_halts_its_partitions() {
+        let mut board = board();
+        board.assign(&TopicPartition::new("orders", 1), 0, Instant::now());
+        place(&mut board, A);
+        board.broker_refused(A, Error::new(ErrorKind::Authentication, "no"));
+        assert!(matches!(board.pop(), Some(Item::Failed { .. })));
+        assert!(board.pop().is_none());
+        assert_eq!(asked(&mut board, A), (vec![], 0));
+        board.seek(&orders(), 6);
+        assert_eq!(asked(&mut board, A), (vec![6], 0));
+    }
+
+    #[test]
+    fn an_ended_fetch_task_is_replaced() {
+        let mut board = board();
+        let now = Instant::now();
+        board.place(now, |_| Some(A));
+        board.desk_closed(A, now);
+        assert_eq!(board.place(now + Duration::from_secs(1), |_| Some(A)).new_desks.len(), 1);
+    }
+
+    #[test]
+    fn a_few_cut_answers_are_borne_and_then_are_an_error() {
+        let mut board = board();
+        assert!(!board.cut_answer(&orders()));
+        assert!(!board.cut_answer(&orders()));
+        assert!(board.cut_answer(&orders()));
+        board.seek(&orders(), 5);
+        assert!(!board.cut_answer(&orders()));
+    }
+}
