@@ -201,11 +201,12 @@ impl Tracker {
 
     /// When the next refresh is due; `None` before the first answer, which the bootstrap brings.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let by_age = self.last_success? + self.max_age;
+        let last_success = self.last_success?;
+        let by_age = last_success + self.max_age;
         let wanted = match self.want {
             Want::No => by_age,
-            Want::Soon => self.last_start.map_or(by_age, |start| start + self.min_interval).min(by_age),
-            Want::Now => self.last_success?,
+            Want::Soon => by_age.min(self.last_start.unwrap_or(last_success) + self.min_interval),
+            Want::Now => last_success,
         };
         Some(self.not_before.map_or(wanted, |not_before| wanted.max(not_before)))
     }

@@ -1,0 +1,239 @@
+//! A peer that does as a test says: it speaks the protocol as far as the test wants it to.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use ottla_client::{Client, ClientBuilder};
+use ottla_protocol::frame::{self, DEFAULT_LIMIT};
+use ottla_protocol::header::RequestHeader;
+use ottla_protocol::messages::{
+    ApiVersionsResponse, ApiVersionsResponseKey, Message, MetadataResponse, MetadataResponseBroker,
+    MetadataResponsePartition, MetadataResponseTopic,
+};
+use ottla_protocol::{ApiKey, ErrorCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
+
+/// What a 2.3 broker offers of the APIs that the tests need.
+pub const OFFERED: &[(ApiKey, i16, i16)] = &[
+    (ApiKey::PRODUCE, 0, 7),
+    (ApiKey::LIST_OFFSETS, 0, 5),
+    (ApiKey::METADATA, 0, 8),
+    (ApiKey::OFFSET_COMMIT, 0, 7),
+    (ApiKey::OFFSET_FETCH, 0, 5),
+    (ApiKey::FIND_COORDINATOR, 0, 2),
+    (ApiKey::SASL_HANDSHAKE, 0, 1),
+    (ApiKey::API_VERSIONS, 0, 2),
+    (ApiKey::CREATE_TOPICS, 0, 3),
+    (ApiKey::SASL_AUTHENTICATE, 0, 1),
+];
+
+/// A listener whose every connection runs the same script.
+pub struct Peer {
+    pub port: u16,
+    pub seen: Seen,
+    task: AbortHandle,
+}
+
+/// What the client asked, in order: connection, API, version.
+pub type Seen = Arc<Mutex<Vec<(usize, ApiKey, i16)>>>;
+
+impl Peer {
+    /// Runs `script` for each connection.
+    pub async fn start<F>(script: impl Fn(Conversation) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let seen = Seen::default();
+        let sight = seen.clone();
+        let task = tokio::spawn(async move {
+            let mut scripts = tokio::task::JoinSet::new();
+            for number in 0.. {
+                let (stream, _) = listener.accept().await.unwrap();
+                let seen = sight.clone();
+                scripts.spawn(script(Conversation { number, port, stream, buffer: BytesMut::new(), seen }));
+            }
+        });
+        Self { port, seen, task: task.abort_handle() }
+    }
+
+    pub fn server(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// A builder with waits short enough for tests.
+    pub fn builder(&self) -> ClientBuilder {
+        builder([self.server()])
+    }
+
+    pub async fn client(&self) -> Client {
+        self.builder().connect().await.unwrap()
+    }
+
+    /// How often an API was asked.
+    pub fn count(&self, api: ApiKey) -> usize {
+        self.seen.lock().unwrap().iter().filter(|seen| seen.1 == api).count()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+pub fn builder(servers: impl IntoIterator<Item = String>) -> ClientBuilder {
+    Client::builder()
+        .bootstrap(servers)
+        .connect_timeout(Duration::from_secs(5))
+        .request_timeout(Duration::from_secs(5))
+        .api_timeout(Duration::from_secs(10))
+        .retry_backoff(Duration::from_millis(10), Duration::from_millis(50))
+        .reconnect_backoff(Duration::from_millis(5), Duration::from_millis(20))
+}
+
+/// One connection, seen from the peer.
+pub struct Conversation {
+    /// Which connection to this peer, from 0.
+    pub number: usize,
+    pub port: u16,
+    pub stream: TcpStream,
+    pub buffer: BytesMut,
+    seen: Seen,
+}
+
+/// A request and what answers it.
+pub struct Asked {
+    pub header: RequestHeader,
+    pub body: Bytes,
+}
+
+impl Asked {
+    pub fn api(&self) -> ApiKey {
+        self.header.api_key
+    }
+
+    pub fn read<M: Message>(&self) -> M {
+        M::read(self.header.api_version, self.body.clone()).unwrap()
+    }
+}
+
+impl Conversation {
+    /// The next request, or `None` when the client has closed.
+    pub async fn asked(&mut self) -> Option<Asked> {
+        let mut body = self.frame().await?;
+        let header = RequestHeader::decode(&mut body).unwrap();
+        self.seen.lock().unwrap().push((self.number, header.api_key, header.api_version));
+        Some(Asked { header, body })
+    }
+
+    /// The next frame, whatever it holds.
+    pub async fn frame(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(frame) = frame::split_frame(&mut self.buffer, DEFAULT_LIMIT).unwrap() {
+                return Some(frame);
+            }
+            match self.stream.read_buf(&mut self.buffer).await {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    pub async fn raw(&mut self, bytes: &[u8]) {
+        // The client may have closed by now; the test will see that on its side.
+        let _ = self.stream.write_all(bytes).await;
+    }
+
+    pub async fn answer(&mut self, asked: &Asked, message: &impl Message) {
+        self.answer_in(asked, asked.header.api_version, message).await;
+    }
+
+    /// Answers in another version's layout.
+    pub async fn answer_in(&mut self, asked: &Asked, version: i16, message: &impl Message) {
+        let frame = frame::response_frame(asked.header.correlation_id, version, message).unwrap();
+        self.raw(&frame.chunks().concat()).await;
+    }
+
+    /// Serves ApiVersions and Metadata (this peer is broker 1 and leads `t`-0) until something else is asked.
+    pub async fn next_special(&mut self) -> Option<Asked> {
+        loop {
+            let asked = self.asked().await?;
+            match asked.api() {
+                ApiKey::API_VERSIONS => self.answer(&asked, &offered(OFFERED)).await,
+                ApiKey::METADATA => {
+                    let metadata = cluster(&[(1, self.port)], &[("t", &[1])]);
+                    self.answer(&asked, &fitting(metadata, asked.header.api_version)).await;
+                }
+                _ => return Some(asked),
+            }
+        }
+    }
+}
+
+pub fn offered(ranges: &[(ApiKey, i16, i16)]) -> ApiVersionsResponse {
+    let key = |&(api, min_version, max_version): &(ApiKey, i16, i16)| ApiVersionsResponseKey {
+        index: api.0,
+        min_version,
+        max_version,
+    };
+    ApiVersionsResponse { api_keys: ranges.iter().map(key).collect(), ..ApiVersionsResponse::default() }
+}
+
+/// Brokers as (id, port), topics as (name, leader of each partition). The first broker is the controller.
+pub fn cluster(brokers: &[(i32, u16)], topics: &[(&str, &[i32])]) -> MetadataResponse {
+    let broker = |&(node_id, port): &(i32, u16)| MetadataResponseBroker {
+        node_id,
+        host: "127.0.0.1".to_owned(),
+        port: i32::from(port),
+        rack: None,
+    };
+    let partition = |(partition_index, leader): (i32, &i32)| MetadataResponsePartition {
+        partition_index,
+        leader_id: *leader,
+        replica_nodes: vec![*leader],
+        isr_nodes: vec![*leader],
+        ..MetadataResponsePartition::default()
+    };
+    let topic = |(name, leaders): &(&str, &[i32])| MetadataResponseTopic {
+        name: (*name).to_owned(),
+        partitions: (0..).zip(leaders.iter()).map(partition).collect(),
+        ..MetadataResponseTopic::default()
+    };
+    MetadataResponse {
+        brokers: brokers.iter().map(broker).collect(),
+        controller_id: brokers[0].0,
+        topics: topics.iter().map(topic).collect(),
+        ..MetadataResponse::default()
+    }
+}
+
+/// Metadata without what an older version cannot say.
+pub fn fitting(mut metadata: MetadataResponse, version: i16) -> MetadataResponse {
+    if version < 8 {
+        let default = MetadataResponse::default();
+        metadata.cluster_authorized_operations = default.cluster_authorized_operations;
+    }
+    metadata
+}
+
+pub fn missing_topic(name: &str) -> MetadataResponseTopic {
+    let error_code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+    MetadataResponseTopic { name: name.to_owned(), error_code, ..MetadataResponseTopic::default() }
+}
+
+/// Polls until the condition holds; fails the test after ten seconds.
+pub async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(10), "never: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
