@@ -17,7 +17,7 @@ use crate::handlers::OPEN_LIMIT;
 use crate::log::Stored;
 use crate::node::Running;
 use crate::shared::{Shared, lock};
-use crate::{Builder, Error};
+use crate::{Builder, Error, coordinator};
 
 /// How often a wait for requests looks again.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -86,7 +86,7 @@ impl DevBroker {
         let shared = Arc::new(Shared::new(settings, Cluster::new(described, topics)));
         let running = (0..).zip(listeners).map(|(node, listener)| Some(Running::start(&shared, node, listener)));
         let running = Mutex::new(running.collect());
-        let clock = tokio::spawn(crate::group_clock::run(Arc::clone(&shared)));
+        let clock = tokio::spawn(coordinator::run(Arc::clone(&shared)));
         Ok(Self { shared, addresses, running, clock })
     }
 
@@ -135,6 +135,21 @@ impl DevBroker {
     /// The first offset of a partition and the one that its next record gets.
     pub fn offsets(&self, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
         self.partition(topic, partition, |p| (p.log.start(), p.log.end()))
+    }
+
+    /// The position that a group has committed for a partition: the next offset to be read.
+    pub fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<i64> {
+        self.shared.coordinator.with(|groups| groups.committed(group, topic, partition).map(|c| c.offset))
+    }
+
+    /// How many members a group has, and its generation; zeros if there is no such group.
+    pub fn group(&self, group: &str) -> (usize, i32) {
+        self.shared.coordinator.with(|groups| groups.size(group))
+    }
+
+    /// The node that coordinates a group; `None` while all are killed.
+    pub fn coordinator(&self, group: &str) -> Option<i32> {
+        self.shared.cluster().coordinator(group)
     }
 
     /// The node that leads a partition, `None` while its nodes are killed.

@@ -112,11 +112,6 @@ impl Cluster {
         self.topics.get(name)
     }
 
-    /// The topic's name as it is kept, so that others can share it.
-    pub(crate) fn name(&self, name: &str) -> Option<Arc<str>> {
-        self.topics.get_key_value(name).map(|(name, _)| Arc::clone(name))
-    }
-
     pub(crate) fn partition(&self, topic: &str, partition: i32) -> Option<&Partition> {
         self.topics.get(topic)?.partitions.get(usize::try_from(partition).ok()?)
     }

@@ -141,7 +141,6 @@ impl Connection {
         let mut call = Call {
             shared: &self.shared,
             node: self.node,
-            peer: self.peer.ip(),
             version: header.api_version,
             client_id: header.client_id.as_deref().unwrap_or_default(),
             sasl: &mut self.sasl,

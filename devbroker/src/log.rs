@@ -62,7 +62,6 @@ pub(crate) struct Appended {
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     pub(crate) base_offset: i64,
-    pub(crate) last_offset: i64,
     pub(crate) leader_epoch: i32,
     pub(crate) bytes: Bytes,
 }
@@ -184,7 +183,6 @@ impl Log {
         self.stored().find(|(entry, _)| entry.last_offset >= start && entry.max_timestamp >= timestamp_ms).map(
             |(entry, bytes)| Stored {
                 base_offset: entry.base_offset,
-                last_offset: entry.last_offset,
                 leader_epoch: entry.leader_epoch,
                 bytes: Bytes::copy_from_slice(bytes),
             },
@@ -197,7 +195,6 @@ impl Log {
         readable
             .map(|(entry, bytes)| Stored {
                 base_offset: entry.base_offset,
-                last_offset: entry.last_offset,
                 leader_epoch: entry.leader_epoch,
                 bytes: Bytes::copy_from_slice(bytes),
             })

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::builder::Settings;
 use crate::cluster::Cluster;
+use crate::coordinator::Coordinator;
 use crate::faults::Faults;
 use crate::session::Sessions;
 
@@ -16,6 +17,7 @@ use crate::session::Sessions;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
+    pub(crate) coordinator: Coordinator,
     cluster: Mutex<Cluster>,
     faults: Mutex<Faults>,
     sessions: Vec<Mutex<Sessions>>,
@@ -28,6 +30,7 @@ impl Shared {
         let slots = settings.fetch_sessions;
         Self {
             sessions: cluster.nodes().iter().map(|_| Mutex::new(Sessions::new(slots))).collect(),
+            coordinator: Coordinator::new(&settings),
             settings,
             cluster: Mutex::new(cluster),
             faults: Mutex::default(),

@@ -3,19 +3,28 @@
 mod api_versions;
 mod create_topics;
 mod fetch;
+mod find_coordinator;
+mod heartbeat;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_fetch;
 mod produce;
-
-use std::net::IpAddr;
+mod sasl_authenticate;
+mod sasl_handshake;
+mod sync_group;
 
 use bytes::Bytes;
 use ottla_protocol::frame::{Frame, response_frame};
 use ottla_protocol::header::RequestHeader;
 use ottla_protocol::messages::{
-    ApiVersionsRequest, CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ListOffsetRequest, Message,
-    MetadataRequest, ProduceRequest, Request,
+    ApiVersionsRequest, CreateTopicsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListOffsetRequest, Message, MetadataRequest,
+    OffsetCommitRequest, OffsetFetchRequest, ProduceRequest, Request, SaslAuthenticateRequest, SaslHandshakeRequest,
+    SyncGroupRequest,
 };
 use ottla_protocol::{ApiKey, ErrorCode};
 
@@ -28,10 +37,20 @@ use crate::shared::Shared;
 pub(crate) struct Call<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) node: i32,
-    pub(crate) peer: IpAddr,
     pub(crate) version: i16,
     pub(crate) client_id: &'a str,
     pub(crate) sasl: &'a mut Sasl,
+}
+
+impl Call<'_> {
+    /// Whether this node coordinates the group.
+    pub(crate) fn check_coordinator(&self, group: &str) -> Result<(), ErrorCode> {
+        match self.shared.cluster().coordinator(group) {
+            Some(node) if node == self.node => Ok(()),
+            Some(_) => Err(ErrorCode::NOT_COORDINATOR),
+            None => Err(ErrorCode::COORDINATOR_NOT_AVAILABLE),
+        }
+    }
 }
 
 /// A handler's answer.
@@ -70,9 +89,18 @@ macro_rules! by_api {
             ApiKey::FETCH => $run::<FetchRequest>($($arg),*)$(.$wait)?,
             ApiKey::LIST_OFFSETS => $run::<ListOffsetRequest>($($arg),*)$(.$wait)?,
             ApiKey::METADATA => $run::<MetadataRequest>($($arg),*)$(.$wait)?,
+            ApiKey::OFFSET_COMMIT => $run::<OffsetCommitRequest>($($arg),*)$(.$wait)?,
+            ApiKey::OFFSET_FETCH => $run::<OffsetFetchRequest>($($arg),*)$(.$wait)?,
+            ApiKey::FIND_COORDINATOR => $run::<FindCoordinatorRequest>($($arg),*)$(.$wait)?,
+            ApiKey::JOIN_GROUP => $run::<JoinGroupRequest>($($arg),*)$(.$wait)?,
+            ApiKey::HEARTBEAT => $run::<HeartbeatRequest>($($arg),*)$(.$wait)?,
+            ApiKey::LEAVE_GROUP => $run::<LeaveGroupRequest>($($arg),*)$(.$wait)?,
+            ApiKey::SYNC_GROUP => $run::<SyncGroupRequest>($($arg),*)$(.$wait)?,
+            ApiKey::SASL_HANDSHAKE => $run::<SaslHandshakeRequest>($($arg),*)$(.$wait)?,
             ApiKey::API_VERSIONS => $run::<ApiVersionsRequest>($($arg),*)$(.$wait)?,
             ApiKey::CREATE_TOPICS => $run::<CreateTopicsRequest>($($arg),*)$(.$wait)?,
             ApiKey::INIT_PRODUCER_ID => $run::<InitProducerIdRequest>($($arg),*)$(.$wait)?,
+            ApiKey::SASL_AUTHENTICATE => $run::<SaslAuthenticateRequest>($($arg),*)$(.$wait)?,
             _ => $other,
         }
     };

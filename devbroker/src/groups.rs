@@ -1,0 +1,201 @@
+//! The consumer groups: who is in them, in which generation, with which positions. Pure: time and identifiers are
+//! arguments, answers that have to wait come out of [`Groups::take_answers`].
+//!
+//! The rules are those of `GroupCoordinator` at 2.3.1.
+
+mod group;
+mod offsets;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use ottla_protocol::ErrorCode;
+use ottla_protocol::messages::{
+    HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, SyncGroupRequest, SyncGroupResponse,
+};
+
+use group::Group;
+pub(crate) use offsets::{Committed, Committer};
+
+/// Who waits for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Ticket(pub(crate) u64);
+
+/// An answer that may have had to wait.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Answer {
+    Join(JoinGroupResponse),
+    Sync(SyncGroupResponse),
+}
+
+/// Who asks to join.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    pub(crate) ticket: Ticket,
+    pub(crate) client_id: &'a str,
+    /// Whether a new member first has to be told its id (JoinGroup v4, KIP-394).
+    pub(crate) needs_id_first: bool,
+}
+
+/// How groups behave.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    pub(crate) session_timeout: RangeInclusive<Duration>,
+    pub(crate) rebalance_delay: Duration,
+}
+
+/// A moment, and the answers that it brings.
+struct Now<'a> {
+    now: Duration,
+    rules: &'a Rules,
+    answers: &'a mut Vec<(Ticket, Answer)>,
+}
+
+/// All groups. A group that is dead, without members or positions, is in here no more.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    rules: Rules,
+    groups: HashMap<String, Group>,
+    answers: Vec<(Ticket, Answer)>,
+    /// Makes member ids of this broker's life differ from those of another.
+    seed: u64,
+    members: u64,
+}
+
+impl Groups {
+    pub(crate) fn new(rules: Rules, seed: u64) -> Self {
+        Self { rules, groups: HashMap::new(), answers: Vec::new(), seed, members: 0 }
+    }
+
+    /// The answers that are due, each to whom it is for.
+    pub(crate) fn take_answers(&mut self) -> Vec<(Ticket, Answer)> {
+        std::mem::take(&mut self.answers)
+    }
+
+    /// When [`Groups::tick`] has something to do next.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.groups.values().filter_map(Group::deadline).min()
+    }
+
+    /// Expires members and ends rebalances whose time is over.
+    pub(crate) fn tick(&mut self, now: Duration) {
+        let mut at = Now { now, rules: &self.rules, answers: &mut self.answers };
+        for group in self.groups.values_mut() {
+            group.tick(&mut at);
+        }
+        self.groups.retain(|_, group| !group.is_dead());
+    }
+
+    /// Joins a group, or rejoins it. The answer comes by the asker's ticket, perhaps much later.
+    pub(crate) fn join(&mut self, now: Duration, asker: Asker<'_>, request: JoinGroupRequest) {
+        if let Err(error) = self.check_join(&request) {
+            let refused = join_error(error, request.member_id);
+            self.answers.push((asker.ticket, Answer::Join(refused)));
+            return;
+        }
+        self.members += 1;
+        let prefix = request.group_instance_id.as_deref().unwrap_or(asker.client_id);
+        let new_id = format!("{prefix}-{:016x}{:016x}", self.seed, self.members);
+        self.with(now, &request.group_id.clone(), |group, at| group.join(at, asker, request, new_id));
+    }
+
+    fn check_join(&self, request: &JoinGroupRequest) -> Result<(), ErrorCode> {
+        if request.group_id.is_empty() {
+            return Err(ErrorCode::INVALID_GROUP_ID);
+        }
+        if !self.rules.session_timeout.contains(&millis(request.session_timeout_ms)) {
+            return Err(ErrorCode::INVALID_SESSION_TIMEOUT);
+        }
+        if !request.member_id.is_empty() && !self.groups.contains_key(&request.group_id) {
+            return Err(ErrorCode::UNKNOWN_MEMBER_ID);
+        }
+        Ok(())
+    }
+
+    /// Ends a rebalance for one member. The answer comes by ticket, when the leader has handed out the assignments.
+    pub(crate) fn sync(&mut self, now: Duration, ticket: Ticket, request: SyncGroupRequest) {
+        if !self.groups.contains_key(&request.group_id) {
+            self.answers.push((ticket, Answer::Sync(sync_error(ErrorCode::UNKNOWN_MEMBER_ID))));
+            return;
+        }
+        self.with(now, &request.group_id.clone(), |group, at| group.sync(at, ticket, request));
+    }
+
+    /// A member is alive.
+    pub(crate) fn heartbeat(&mut self, now: Duration, request: &HeartbeatRequest) -> ErrorCode {
+        if !self.groups.contains_key(&request.group_id) {
+            return ErrorCode::UNKNOWN_MEMBER_ID;
+        }
+        self.with(now, &request.group_id, |group, at| group.heartbeat(at, request))
+    }
+
+    /// A member leaves.
+    pub(crate) fn leave(&mut self, now: Duration, request: &LeaveGroupRequest) -> ErrorCode {
+        if !self.groups.contains_key(&request.group_id) {
+            return ErrorCode::UNKNOWN_MEMBER_ID;
+        }
+        self.with(now, &request.group_id, |group, at| group.leave(at, &request.member_id))
+    }
+
+    /// Whether this committer may commit now. Counts as a sign of life of a member.
+    pub(crate) fn may_commit(&mut self, now: Duration, committer: &Committer<'_>) -> Result<(), ErrorCode> {
+        if !self.groups.contains_key(committer.group) {
+            return if committer.generation < 0 { Ok(()) } else { Err(ErrorCode::ILLEGAL_GENERATION) };
+        }
+        self.with(now, committer.group, |group, at| group.may_commit(at, committer))
+    }
+
+    /// Keeps a position, after [`Groups::may_commit`].
+    pub(crate) fn commit(&mut self, group: &str, topic: &str, partition: i32, committed: Committed) {
+        let group = self.groups.entry(group.to_owned()).or_default();
+        group.offsets.insert((topic.to_owned(), partition), committed);
+    }
+
+    /// A partition's position.
+    pub(crate) fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<&Committed> {
+        self.groups.get(group)?.offsets.get(&(topic.to_owned(), partition))
+    }
+
+    /// Every position of a group, by topic and partition.
+    pub(crate) fn all_committed(&self, group: &str) -> impl Iterator<Item = (&str, i32, &Committed)> {
+        let offsets = self.groups.get(group).into_iter().flat_map(|group| &group.offsets);
+        offsets.map(|((topic, partition), committed)| (topic.as_str(), *partition, committed))
+    }
+
+    /// How many members a group has, and its generation.
+    pub(crate) fn size(&self, group: &str) -> (usize, i32) {
+        self.groups.get(group).map_or((0, 0), |group| (group.len(), group.generation()))
+    }
+
+    /// Does something with a group, which comes into being by that, and ends by it if nothing is left.
+    fn with<T>(&mut self, now: Duration, id: &str, act: impl FnOnce(&mut Group, &mut Now<'_>) -> T) -> T {
+        let mut at = Now { now, rules: &self.rules, answers: &mut self.answers };
+        if !self.groups.contains_key(id) {
+            self.groups.insert(id.to_owned(), Group::default());
+        }
+        let Some(group) = self.groups.get_mut(id) else { unreachable!("inserted above") };
+        let done = act(group, &mut at);
+        if group.is_dead() {
+            self.groups.remove(id);
+        }
+        done
+    }
+}
+
+/// A join that failed.
+pub(crate) fn join_error(error_code: ErrorCode, member_id: String) -> JoinGroupResponse {
+    JoinGroupResponse { error_code, member_id, ..JoinGroupResponse::default() }
+}
+
+/// A sync that failed.
+pub(crate) fn sync_error(error_code: ErrorCode) -> SyncGroupResponse {
+    SyncGroupResponse { error_code, ..SyncGroupResponse::default() }
+}
+
+/// A client's number of milliseconds; none if it is negative.
+fn millis(ms: i32) -> Duration {
+    Duration::from_millis(ms.max(0) as u64)
+}
