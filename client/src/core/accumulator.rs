@@ -1,0 +1,501 @@
+//! One partition's records on their way out: encoded into the open batch, sealed, sent, and resolved in the end.
+//!
+//! A [`PartitionQueue`] is driven from two sides under one lock: users [`append`](PartitionQueue::append); a sender asks
+//! when something is [due](PartitionQueue::due), [drains](PartitionQueue::drain) a batch, sends it, and hands it back with
+//! what happened ([`complete`](PartitionQueue::complete)). Batches move out to the sender, so compression and sending
+//! happen without the lock.
+//!
+//! # What it keeps
+//!
+//! - Batches are sent in the order in which their records were handed over, retries included. With idempotence five may be
+//!   under way; a repeat goes alone at the head. Without it only one is ever under way, since a retry behind a successor
+//!   would swap the two, and nobody would notice.
+//! - Every batch ends exactly once: acknowledged, refused for good, or given up after its delivery timeout. It is given up
+//!   only while it is not under way, so the verdict says for certain whether the broker may have it; the request's own
+//!   timeout bounds how much later than the delivery timeout that can be.
+//! - Memory is taken from a [`Budget`] before a byte is written, in steps that double, and returns with the batch's end.
+
+pub(crate) mod agenda;
+pub(crate) mod batch;
+pub(crate) mod cell;
+pub(crate) mod memory;
+mod outgoing;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ottla_protocol::ErrorCode;
+use ottla_protocol::records::{BatchBuilder, HEADER_LEN};
+
+use self::batch::{Batch, Finished, OpenBatch, Order};
+use self::cell::Cell;
+use self::memory::Grant;
+use super::sequence::{Identity, Lineage, Permit, Verdict};
+use crate::error::{Error, ErrorKind};
+
+pub use self::outgoing::{Outgoing, OutgoingHeaders};
+
+/// How many batches of a partition may be under way with idempotence: as many as a broker remembers (KIP-98).
+pub(crate) const MAX_IN_FLIGHT: usize = 5;
+/// What an open batch takes at first, before the partition has shown how large its batches get.
+const FIRST_GRANT: usize = 4 * 1024;
+/// A split never leads to a size limit below this.
+const SMALLEST_LIMIT: usize = 1024;
+
+/// The options that decide here.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    /// How long a batch waits for more records.
+    pub(crate) linger: Duration,
+    /// At this many uncompressed bytes a batch is sealed. A larger record gets a batch of its own.
+    pub(crate) batch_bytes: usize,
+    /// From a batch's first record to its end.
+    pub(crate) delivery_timeout: Duration,
+    /// Before a batch is sent again.
+    pub(crate) retry_backoff: Duration,
+    pub(crate) idempotent: bool,
+}
+
+/// A partition's batches.
+#[derive(Debug)]
+pub(crate) struct PartitionQueue {
+    partition: i32,
+    limits: Arc<Limits>,
+    open: Option<OpenBatch>,
+    /// What can be sent, in order; after a retry its head comes before what is under way.
+    ready: VecDeque<Batch>,
+    /// What is under way, in order.
+    in_flight: Vec<Sent>,
+    lineage: Option<Lineage>,
+    blocked: Blocked,
+    paused_until: Option<Instant>,
+    next_number: u64,
+    /// The size at which batches are sealed; lowered when a broker finds them too large.
+    batch_bytes: usize,
+    /// How large the last batches got.
+    hint: usize,
+    closed: Option<Error>,
+}
+
+/// What the queue remembers of a batch that is under way.
+#[derive(Debug)]
+struct Sent {
+    order: Order,
+    cell: Arc<Cell>,
+    /// Nothing before it was unresolved when it was sent.
+    first: bool,
+}
+
+/// Why the head cannot be sent although it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blocked {
+    No,
+    /// What is under way decides.
+    Answer,
+    /// A new identity is on its way.
+    Identity,
+}
+
+/// What became of an append.
+#[derive(Debug)]
+pub(crate) enum Append {
+    /// It is in: its batch's cell and its number there.
+    Taken(Arc<Cell>, u32),
+    /// It is not in. [Grant](PartitionQueue::grant) so many bytes and append again; `opens`: they are for a new batch.
+    Needs { bytes: usize, opens: bool },
+    /// It is not in and will not be.
+    Closed(Error),
+}
+
+/// What can be sent.
+#[derive(Debug)]
+pub(crate) enum Drain {
+    /// This batch, to be handed back by [`PartitionQueue::complete`].
+    Send(Batch),
+    /// Nothing now; [`PartitionQueue::due`] says when.
+    Nothing,
+    /// Something that is larger than the room given.
+    Larger,
+    /// Nothing until there is an identity other than this; see [`PartitionQueue::adopt`].
+    Identity(Option<Identity>),
+}
+
+/// How an attempt to send a batch ended.
+#[derive(Debug)]
+pub(crate) enum Attempt {
+    /// The broker has it; with acks 0 the socket has it, and no offset is known.
+    Acknowledged { base_offset: Option<i64> },
+    /// The broker said no. `error` says so in words.
+    Refused { code: ErrorCode, log_start_offset: i64, error: Error },
+    /// No answer came. The error knows whether the broker may have got it.
+    Lost(Error),
+    /// It could not be made ready to be sent.
+    Unsendable(Error),
+}
+
+/// What follows from it.
+#[derive(Debug)]
+#[must_use = "a finished batch has to be delivered"]
+pub(crate) enum Completion {
+    /// It is over.
+    Finished(Finished),
+    /// It will be sent again.
+    Requeued,
+    /// It is too large for the broker: [split](Batch::split) it and [hand the halves back](PartitionQueue::requeue_halves).
+    Split(Batch),
+}
+
+impl PartitionQueue {
+    pub(crate) fn new(partition: i32, limits: Arc<Limits>) -> Self {
+        Self {
+            partition,
+            open: None,
+            ready: VecDeque::new(),
+            in_flight: Vec::new(),
+            lineage: limits.idempotent.then(Lineage::new),
+            blocked: Blocked::No,
+            paused_until: None,
+            next_number: 0,
+            batch_bytes: limits.batch_bytes,
+            hint: FIRST_GRANT.min(limits.batch_bytes),
+            closed: None,
+            limits,
+        }
+    }
+
+    /// Encodes a record of `size` bytes at most ([`Outgoing::size_bound`]) into the open batch. The path of every record.
+    #[inline]
+    pub(crate) fn append(&mut self, record: &Outgoing<'_>, size: usize, timestamp_ms: i64) -> Append {
+        match &mut self.open {
+            Some(open) if open.builder.len() + size <= open.grant.bytes() => {
+                let index = open.append(record, timestamp_ms);
+                Append::Taken(open.cell.clone(), index)
+            }
+            _ => self.make_room(size),
+        }
+    }
+
+    /// What has to happen before a record of this size fits. Seals the open batch if that is full.
+    #[cold]
+    fn make_room(&mut self, size: usize) -> Append {
+        if let Some(error) = &self.closed {
+            return Append::Closed(error.clone());
+        }
+        if let Some(open) = &self.open {
+            let (len, granted) = (open.builder.len() + size, open.grant.bytes());
+            if len <= self.batch_bytes {
+                return Append::Needs { bytes: (2 * granted).clamp(len, self.batch_bytes) - granted, opens: false };
+            }
+            self.seal();
+        }
+        Append::Needs { bytes: self.hint.min(self.batch_bytes).max(HEADER_LEN + size), opens: true }
+    }
+
+    /// Gives memory to the open batch, or to a new one in `buffer`.
+    pub(crate) fn grant(&mut self, grant: Grant, buffer: Option<Vec<u8>>, now: Instant) {
+        if let Some(open) = &mut self.open {
+            return open.grant.merge(grant);
+        }
+        let builder = match buffer {
+            Some(buffer) if buffer.capacity() >= grant.bytes() => BatchBuilder::in_buffer(buffer),
+            _ => BatchBuilder::with_capacity(grant.bytes()),
+        };
+        self.open = Some(OpenBatch { builder, cell: Cell::new(self.partition), grant, created: now });
+    }
+
+    /// Closes the open batch for more records. Without one nothing happens.
+    pub(crate) fn seal(&mut self) {
+        // A grant without a record is no batch.
+        let Some(open) = self.open.take_if(|open| !open.builder.is_empty()) else { return };
+        let size = open.builder.len().next_power_of_two();
+        // Follows growth at once and shrinks by halves, so that one small batch does not make the next one grow in steps.
+        self.hint = size.max(self.hint / 2).max(FIRST_GRANT).min(self.limits.batch_bytes);
+        self.ready.push_back(Batch::seal(open, self.next_number));
+        self.next_number += 1;
+    }
+
+    /// From when on [`PartitionQueue::drain`] or [`PartitionQueue::expire`] has something to do. `None`: not before
+    /// something else happens.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let created = self.head_created()?;
+        if self.can_send() {
+            let lingering = self.ready.is_empty();
+            let due = if lingering { created + self.limits.linger } else { created };
+            return Some(self.paused_until.map_or(due, |until| due.max(until)));
+        }
+        // What is under way will end, and then this is asked again.
+        self.in_flight.is_empty().then(|| created + self.limits.delivery_timeout)
+    }
+
+    fn head_created(&self) -> Option<Instant> {
+        let open = self.open.as_ref().filter(|open| !open.builder.is_empty());
+        self.ready.front().map(|batch| batch.created).or_else(|| open.map(|open| open.created))
+    }
+
+    fn can_send(&self) -> bool {
+        let allowed = if self.lineage.is_some() { MAX_IN_FLIGHT } else { 1 };
+        self.blocked == Blocked::No && self.in_flight.len() < allowed
+    }
+
+    /// Takes out the batch to send next, if it is no larger than `room`. `early` does not wait for the linger time.
+    pub(crate) fn drain(&mut self, now: Instant, room: usize, early: bool) -> Drain {
+        if !self.can_send() || self.paused_until.is_some_and(|until| until > now) {
+            return Drain::Nothing;
+        }
+        if self.ready.is_empty() {
+            match &self.open {
+                Some(open) if early || open.created + self.limits.linger <= now => self.seal(),
+                _ => return Drain::Nothing,
+            }
+        }
+        let Some(head) = self.ready.front_mut() else { return Drain::Nothing };
+        if head.len() > room {
+            return Drain::Larger;
+        }
+        let first = self.in_flight.first().is_none_or(|sent| head.order < sent.order);
+        if let Some(lineage) = &mut self.lineage {
+            match lineage.permit(head.standing(first), self.in_flight.len()) {
+                Permit::Send(stamp) => head.stamp = Some(stamp),
+                Permit::Wait => {
+                    self.blocked = Blocked::Answer;
+                    return Drain::Nothing;
+                }
+                Permit::Identity(other) => {
+                    self.blocked = Blocked::Identity;
+                    return Drain::Identity(other);
+                }
+            }
+        }
+        let Some(head) = self.ready.pop_front() else { return Drain::Nothing };
+        let at = self.in_flight.partition_point(|sent| sent.order < head.order);
+        self.in_flight.insert(at, Sent { order: head.order, cell: head.cell().clone(), first });
+        Drain::Send(head)
+    }
+
+    /// Goes on under this identity, after [`Drain::Identity`].
+    pub(crate) fn adopt(&mut self, identity: Identity) {
+        if self.blocked != Blocked::Identity {
+            return;
+        }
+        self.blocked = Blocked::No;
+        if let Some(lineage) = &mut self.lineage {
+            lineage.adopt(identity);
+        }
+        for batch in &mut self.ready {
+            batch.stamp = None;
+            batch.uncertain = false;
+        }
+    }
+
+    /// Takes back a batch that was drained.
+    pub(crate) fn complete(&mut self, batch: Batch, attempt: Attempt, now: Instant) -> Completion {
+        if let Attempt::Refused { code: ErrorCode::MESSAGE_TOO_LARGE, .. } = attempt
+            && batch.count() > 1
+        {
+            return Completion::Split(batch);
+        }
+        let first = self.landed(batch.order);
+        match attempt {
+            Attempt::Acknowledged { base_offset } => self.acknowledged(batch, base_offset),
+            Attempt::Refused { code, log_start_offset, error } => {
+                self.refused(batch, code, log_start_offset, error, first, now)
+            }
+            Attempt::Lost(error) => {
+                let mut batch = batch;
+                batch.attempts += 1;
+                batch.uncertain |= error.maybe_written();
+                if is_final(&error) { self.give_up(batch, error) } else { self.retry(batch, error, now) }
+            }
+            Attempt::Unsendable(error) => self.give_up(batch, error),
+        }
+    }
+
+    /// A batch is not under way any more. Says whether it was the first when it was sent.
+    fn landed(&mut self, order: Order) -> bool {
+        if self.blocked == Blocked::Answer {
+            self.blocked = Blocked::No;
+        }
+        let at = self.in_flight.iter().position(|sent| sent.order == order);
+        at.is_some_and(|at| self.in_flight.remove(at).first)
+    }
+
+    fn acknowledged(&mut self, batch: Batch, base_offset: Option<i64>) -> Completion {
+        if let (Some(lineage), Some(stamp)) = (&mut self.lineage, batch.stamp) {
+            lineage.acknowledged(stamp, base_offset.map(|base| base + i64::from(batch.count()) - 1));
+        }
+        Completion::Finished(Finished { batch, outcome: Ok(base_offset) })
+    }
+
+    fn refused(
+        &mut self,
+        mut batch: Batch,
+        code: ErrorCode,
+        log_start_offset: i64,
+        error: Error,
+        first: bool,
+        now: Instant,
+    ) -> Completion {
+        batch.attempts += 1;
+        if is_about_numbers(code)
+            && let Some(lineage) = &mut self.lineage
+        {
+            let standing = batch.standing(true);
+            return match lineage.refused(standing, code, log_start_offset, first) {
+                Verdict::Written => self.acknowledged(batch, None),
+                Verdict::Retry => self.retry(batch, error, now),
+                Verdict::Fail => self.give_up(batch, error),
+            };
+        }
+        batch.uncertain |= may_be_written(code);
+        let retriable = code.is_retriable() || code.is_invalid_metadata();
+        if retriable { self.retry(batch, error, now) } else { self.give_up(batch, error) }
+    }
+
+    fn retry(&mut self, mut batch: Batch, error: Error, now: Instant) -> Completion {
+        batch.last_error = Some(error);
+        if let Some(error) = &self.closed {
+            let error = error.clone();
+            return self.give_up(batch, error);
+        }
+        if self.is_expired(batch.created, now) {
+            let error = self.timed_out(&batch);
+            return self.give_up(batch, error);
+        }
+        self.paused_until = self.paused_until.max(Some(now + self.limits.retry_backoff));
+        self.put_back(batch);
+        Completion::Requeued
+    }
+
+    /// Into its place by order.
+    fn put_back(&mut self, batch: Batch) {
+        let at = self.ready.partition_point(|other| other.order < batch.order);
+        self.ready.insert(at, batch);
+    }
+
+    fn give_up(&mut self, batch: Batch, error: Error) -> Completion {
+        Completion::Finished(self.fail(batch, error))
+    }
+
+    fn fail(&mut self, batch: Batch, error: Error) -> Finished {
+        if let Some(lineage) = &mut self.lineage {
+            lineage.given_up(batch.standing(true));
+        }
+        let error = error.written_maybe(batch.uncertain);
+        Finished { batch, outcome: Err(error) }
+    }
+
+    /// Takes back the halves of a batch that was too large, both before all that came after it. Smaller batches are made
+    /// from now on.
+    pub(crate) fn requeue_halves(&mut self, halves: [Batch; 2]) {
+        let [first, second] = halves;
+        self.landed(first.order);
+        self.batch_bytes = self.batch_bytes.min(first.len().max(second.len()).max(SMALLEST_LIMIT));
+        self.put_back(first);
+        self.put_back(second);
+    }
+
+    /// Takes back a batch that could not be split.
+    pub(crate) fn give_up_split(&mut self, finished: Finished) -> Finished {
+        self.landed(finished.batch.order);
+        match finished.outcome {
+            Err(error) => self.fail(finished.batch, error),
+            Ok(_) => finished,
+        }
+    }
+
+    /// Gives up what was not delivered in time and is not under way.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Finished> {
+        let mut finished = Vec::new();
+        while self.head_created().is_some_and(|created| self.is_expired(created, now)) {
+            if self.ready.is_empty() {
+                self.seal();
+            }
+            let Some(batch) = self.ready.pop_front() else { break };
+            let error = self.timed_out(&batch);
+            finished.push(self.fail(batch, error));
+        }
+        if !finished.is_empty() && self.blocked == Blocked::Answer {
+            self.blocked = Blocked::No;
+        }
+        finished
+    }
+
+    fn is_expired(&self, created: Instant, now: Instant) -> bool {
+        created + self.limits.delivery_timeout <= now
+    }
+
+    fn timed_out(&self, batch: &Batch) -> Error {
+        let limit = self.limits.delivery_timeout;
+        let message = match &batch.last_error {
+            Some(last) => format!("not delivered within {limit:?}; the last attempt failed: {last}"),
+            None => format!("not delivered within {limit:?}; its partition's leader could not be reached in that time"),
+        };
+        let error = Error::new(ErrorKind::Timeout, message).gave_up(batch.attempts, limit);
+        match &batch.last_error {
+            Some(last) => error.with_source(last.clone()),
+            None => error,
+        }
+    }
+
+    /// Seals what there is, and names all that is not resolved yet.
+    pub(crate) fn flush(&mut self) -> Vec<Arc<Cell>> {
+        self.seal();
+        let sent = self.in_flight.iter().map(|sent| sent.cell.clone());
+        sent.chain(self.ready.iter().map(|batch| batch.cell().clone())).collect()
+    }
+
+    /// Takes no more records, and gives up what is not under way. What is under way is told when it comes back.
+    pub(crate) fn close(&mut self, error: &Error) -> Vec<Finished> {
+        self.closed = Some(error.clone());
+        self.seal();
+        self.open = None;
+        let ready = std::mem::take(&mut self.ready);
+        ready.into_iter().map(|batch| self.fail(batch, error.clone())).collect()
+    }
+
+    /// Whether a batch is open, so that the next record may find room.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+}
+
+/// Refusals that the lineage judges.
+fn is_about_numbers(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER
+            | ErrorCode::DUPLICATE_SEQUENCE_NUMBER
+            | ErrorCode::UNKNOWN_PRODUCER_ID
+            | ErrorCode::INVALID_PRODUCER_EPOCH
+    )
+}
+
+/// Refusals after which the broker may still have the batch: 20 says so, 7 comes after the append, -1 and 56 can come at any
+/// point of it.
+fn may_be_written(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND
+            | ErrorCode::REQUEST_TIMED_OUT
+            | ErrorCode::UNKNOWN_SERVER_ERROR
+            | ErrorCode::KAFKA_STORAGE_ERROR
+    )
+}
+
+/// Whether sending again would fail again: nothing that time heals.
+fn is_final(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Config
+            | ErrorKind::Authentication
+            | ErrorKind::Versions
+            | ErrorKind::Unsupported
+            | ErrorKind::TooLarge
+            | ErrorKind::Closed
+    )
+}
