@@ -45,13 +45,8 @@ impl Compressor {
     }
 }
 
-pub(super) struct Decompressor(Decompress);
-
-impl Default for Decompressor {
-    fn default() -> Self {
-        Self(Decompress::new(false))
-    }
-}
+#[derive(Default)]
+pub(super) struct Decompressor(Option<Decompress>);
 
 impl Decompressor {
     /// Members one after the other are one stream (RFC 1952 section 2.2).
@@ -75,16 +70,17 @@ impl Decompressor {
     }
 
     fn inflate<'a>(&mut self, mut input: &'a [u8], out: &mut Output) -> Result<&'a [u8], CompressionError> {
-        self.0.reset(false);
+        let state = self.0.get_or_insert_with(|| Decompress::new(false));
+        state.reset(false);
         loop {
             // One byte over the limit may be asked for: whether the stream ends there shows only by trying.
             let room = out.room();
             let mut spare = [0];
-            let (read, written) = (self.0.total_in(), self.0.total_out());
+            let (read, written) = (state.total_in(), state.total_out());
             let mut status = Status::Ok;
             let mut inflate = |target: &mut [u8]| {
-                status = self.0.decompress(input, target, FlushDecompress::None).map_err(|e| corrupt(e.to_string()))?;
-                Ok((self.0.total_out() - written) as usize)
+                status = state.decompress(input, target, FlushDecompress::None).map_err(|e| corrupt(e.to_string()))?;
+                Ok((state.total_out() - written) as usize)
             };
             if room == 0 {
                 if inflate(&mut spare)? > 0 {
@@ -93,12 +89,12 @@ impl Decompressor {
             } else {
                 out.fill(STEP, |_, target| inflate(target))?;
             }
-            let took = (self.0.total_in() - read) as usize;
+            let took = (state.total_in() - read) as usize;
             input = input.get(took..).unwrap_or_default();
             if status == Status::StreamEnd {
                 return Ok(input);
             }
-            if took == 0 && self.0.total_out() == written {
+            if took == 0 && state.total_out() == written {
                 return Err(corrupt("cut in the middle"));
             }
         }

@@ -111,6 +111,9 @@ fn descriptor(input: &[u8]) -> Result<(Frame, &[u8]), CompressionError> {
     if flags >> 6 != 1 || flags & 0b10 != 0 {
         return Err(corrupt("a frame version that is not known"));
     }
+    if sizes & 0b1000_1111 != 0 {
+        return Err(corrupt("reserved bits are set in its header"));
+    }
     if flags & 1 != 0 {
         return Err(corrupt("a dictionary is asked for, which Kafka does not allow"));
     }

@@ -145,18 +145,17 @@ impl CompressionError {
 }
 
 /// Where decompressed bytes go: grows as they come, never beyond its limit.
-#[cfg(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
 struct Output {
     bytes: Vec<u8>,
     limit: usize,
     codec: Compression,
 }
 
-#[cfg(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
 impl Output {
-    /// What batches of JSON usually come to; a wrong guess costs a move.
+    /// Begins with what batches of JSON usually come to; a wrong guess costs a move.
     fn new(codec: Compression, input_len: usize, limit: usize) -> Self {
-        Self { bytes: Vec::with_capacity(input_len.saturating_mul(4).min(limit)), limit, codec }
+        let ratio = if codec == Compression::None { 1 } else { 4 };
+        Self { bytes: Vec::with_capacity(input_len.saturating_mul(ratio).min(limit)), limit, codec }
     }
 
     fn over(&self) -> CompressionError {
@@ -169,12 +168,14 @@ impl Output {
     }
 
     /// Runs `fill` over what is there and `len` new bytes behind it, and keeps as many of them as it says it wrote.
+    #[cfg(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
     fn fill(
         &mut self,
         len: usize,
         fill: impl FnOnce(&[u8], &mut [u8]) -> Result<usize, CompressionError>,
     ) -> Result<usize, CompressionError> {
         let before = self.bytes.len();
+        self.grow(len.min(self.room()));
         self.bytes.resize(before + len.min(self.room()), 0);
         let (old, new) = self.bytes.split_at_mut(before);
         let result = fill(old, new);
@@ -183,10 +184,20 @@ impl Output {
         result
     }
 
+    /// Sets memory aside for `len` more bytes: twice what there was, as a `Vec` does, but never beyond the limit.
+    fn grow(&mut self, len: usize) {
+        let (have, need) = (self.bytes.capacity(), self.bytes.len() + len);
+        if need > have {
+            let room = need.max(have.saturating_mul(2).min(self.limit));
+            self.bytes.reserve_exact(room - self.bytes.len());
+        }
+    }
+
     fn extend(&mut self, bytes: &[u8]) -> Result<(), CompressionError> {
         if bytes.len() > self.room() {
             return Err(self.over());
         }
+        self.grow(bytes.len());
         self.bytes.extend_from_slice(bytes);
         Ok(())
     }
@@ -268,13 +279,9 @@ impl Decompressor {
         if input.is_empty() {
             return Ok(Bytes::new());
         }
-        if codec == Compression::None {
-            let over = CompressionError::OverLimit { codec, limit };
-            return if input.len() > limit { Err(over) } else { Ok(Bytes::copy_from_slice(input)) };
-        }
-        #[cfg(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
         let mut out = Output::new(codec, input.len(), limit);
         match codec {
+            Compression::None => out.extend(input)?,
             #[cfg(feature = "gzip")]
             Compression::Gzip => self.gzip.decompress(input, &mut out)?,
             #[cfg(feature = "snappy")]
@@ -286,10 +293,7 @@ impl Decompressor {
             #[allow(unreachable_patterns, reason = "only without a codec's feature")]
             other => return Err(CompressionError::NotBuilt(other)),
         }
-        #[cfg(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
-        return Ok(Bytes::from(out.bytes));
-        #[cfg(not(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd")))]
-        Ok(Bytes::new())
+        Ok(Bytes::from(out.bytes))
     }
 }
 

@@ -8,6 +8,9 @@ use super::{Compression, CompressionError, Output};
 const DEFAULT_LEVEL: i32 = 3;
 /// The largest window a frame may ask for: what zstd itself takes unless told otherwise. Kafka's producers use 2 MiB.
 const MAX_WINDOW: u64 = 128 << 20;
+/// What a decoder may keep for the next batch: a 2 MiB window and what stands around it. More, after one odd frame, would
+/// be held for as long as its consumer lives.
+const KEEP: usize = 8 << 20;
 /// How much the output grows by at a time: a block's most.
 const STEP: usize = 128 * 1024;
 
@@ -34,7 +37,13 @@ pub(super) struct Decompressor(Option<FrameDecoder>);
 
 impl Decompressor {
     /// Frames one after the other are one stream (RFC 8878 section 3); skippable ones are skipped.
-    pub(super) fn decompress(&mut self, mut input: &[u8], out: &mut Output) -> Result<(), CompressionError> {
+    pub(super) fn decompress(&mut self, input: &[u8], out: &mut Output) -> Result<(), CompressionError> {
+        let result = self.frames(input, out);
+        self.forget_if_large();
+        result
+    }
+
+    fn frames(&mut self, mut input: &[u8], out: &mut Output) -> Result<(), CompressionError> {
         while !input.is_empty() {
             input = match after_skippable(input) {
                 Some(rest) => rest.ok_or_else(|| corrupt("cut inside a skippable frame"))?,
@@ -42,6 +51,12 @@ impl Decompressor {
             };
         }
         Ok(())
+    }
+
+    fn forget_if_large(&mut self) {
+        if self.0.as_ref().is_some_and(|decoder| decoder.workspace_size() > KEEP) {
+            self.0 = None;
+        }
     }
 
     fn frame<'a>(&mut self, mut input: &'a [u8], out: &mut Output) -> Result<&'a [u8], CompressionError> {

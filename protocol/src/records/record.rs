@@ -44,6 +44,11 @@ impl<'a> Headers<'a> {
         self.count == 0
     }
 
+    /// How many bytes they take in a batch, their count apart.
+    pub fn encoded_len(self) -> usize {
+        self.bytes.len()
+    }
+
     /// Each, in order.
     pub fn iter(self) -> HeaderIter<'a> {
         HeaderIter { bytes: self.bytes }

@@ -1,69 +1,102 @@
 //! Zigzag varints, as protocol buffers have them (`ByteUtils` at 2.3.1): at most 5 bytes, 10 for a varlong.
 
+/// What takes one byte or two: nearly all lengths and deltas do.
+const SHORT: u64 = 1 << 14;
+
 /// Appends `value` to `out`.
 #[inline]
 pub fn put_varint(out: &mut Vec<u8>, value: i32) {
-    let mut fields = Fields::default();
-    fields.varint(value);
-    fields.append_to(out);
+    put_raw(out, u64::from(zigzag(value)));
 }
 
 /// Appends `value` to `out`.
 #[inline]
 pub fn put_varlong(out: &mut Vec<u8>, value: i64) {
-    let mut fields = Fields::default();
-    fields.varlong(value);
-    fields.append_to(out);
+    put_raw(out, zigzag_long(value));
 }
 
-/// The short fields in front of a record's bytes, gathered so that they reach the batch in one store of a fixed size: a
-/// copy of a few bytes whose number is not known is a call, and six of them cost more than all the rest of a record.
-#[derive(Default)]
-pub(super) struct Fields {
-    bytes: [u8; Self::ROOM],
-    len: usize,
+/// Appends what a record begins with: its length, no attributes, its deltas, its key's length (-1 is null). `rest` is how
+/// many bytes follow; room is made for them.
+///
+/// Short fields are gathered in a register and stored at once: a copy of a few bytes whose number is not known is a call,
+/// and six of them were measured to cost five times the rest of a record.
+#[inline]
+pub(super) fn put_head(out: &mut Vec<u8>, timestamp_delta: i64, offset_delta: i32, key_len: i32, rest: usize) {
+    let raw = [zigzag_long(timestamp_delta), u64::from(zigzag(offset_delta)), u64::from(zigzag(key_len))];
+    let [timestamp, offset, key] = raw;
+    if timestamp | offset | key < SHORT {
+        let fields = short(timestamp).then(short(offset)).then(short(key));
+        let body = 1 + fields.len as usize + rest;
+        let raw_body = (body as u64) << 1;
+        // The attributes are the zero byte between the length and the rest.
+        let length = short(raw_body);
+        let head = Short { len: length.len + 1, ..length }.then(fields);
+        if raw_body < SHORT && head.len as usize <= size_of::<u64>() {
+            out.reserve(body + 2);
+            store(out, head);
+            return;
+        }
+    }
+    put_long_head(out, raw, rest);
 }
 
-impl Fields {
-    /// More than a record's length, attributes, deltas and key length can take: 5 + 1 + 10 + 5 + 5.
-    const ROOM: usize = 32;
-
-    #[inline]
-    pub(super) fn varint(&mut self, value: i32) {
-        self.raw(u64::from(zigzag(value)));
+#[inline(never)]
+fn put_long_head(out: &mut Vec<u8>, fields: [u64; 3], rest: usize) {
+    let body = 1 + fields.into_iter().map(raw_len).sum::<usize>() + rest;
+    out.reserve(body + 5);
+    put_raw(out, u64::from(zigzag(body as i32)));
+    out.push(0);
+    for field in fields {
+        put_raw(out, field);
     }
+}
 
-    #[inline]
-    pub(super) fn varlong(&mut self, value: i64) {
-        self.raw(zigzag_long(value));
+#[inline]
+fn put_raw(out: &mut Vec<u8>, raw: u64) {
+    if raw < SHORT { store(out, short(raw)) } else { put_long(out, raw) }
+}
+
+#[inline(never)]
+fn put_long(out: &mut Vec<u8>, mut rest: u64) {
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
     }
+    out.push(rest as u8);
+}
 
+/// A few bytes in a register, the first one lowest.
+#[derive(Clone, Copy)]
+struct Short {
+    word: u64,
+    len: u32,
+}
+
+impl Short {
     #[inline]
-    pub(super) fn byte(&mut self, byte: u8) {
-        // The mask takes nothing off and shows the compiler that the index is in range.
-        self.bytes[self.len % Self::ROOM] = byte;
-        self.len += 1;
+    fn then(self, next: Self) -> Self {
+        Self { word: self.word | next.word << (8 * self.len), len: self.len + next.len }
     }
+}
 
-    #[inline]
-    fn raw(&mut self, mut rest: u64) {
-        while rest >= 0x80 {
-            self.byte(rest as u8 | 0x80);
-            rest >>= 7;
-        }
-        self.byte(rest as u8);
-    }
+/// The bytes of what is below [`SHORT`].
+#[inline]
+fn short(raw: u64) -> Short {
+    // A branch, for it goes the same way record after record.
+    if raw < 0x80 { Short { word: raw, len: 1 } } else { Short { word: raw & 0x7f | 0x80 | raw << 1 & 0x7f00, len: 2 } }
+}
 
-    #[inline]
-    pub(super) fn append_to(&self, out: &mut Vec<u8>) {
-        let end = out.len() + self.len;
-        if out.capacity() - out.len() >= Self::ROOM {
-            out.extend_from_slice(&self.bytes);
-            out.truncate(end);
-        } else {
-            // Near the end of its room a buffer shall not grow for bytes that are cut off again.
-            out.extend_from_slice(self.bytes.get(..self.len).unwrap_or_default());
-        }
+#[inline]
+fn store(out: &mut Vec<u8>, short: Short) {
+    let bytes = short.word.to_le_bytes();
+    let (len, end) = (short.len as usize, out.len() + short.len as usize);
+    if out.capacity() - out.len() >= bytes.len() {
+        // All eight, for that is one store, and then as many as count.
+        out.extend_from_slice(&bytes);
+        out.truncate(end);
+    } else {
+        // Near the end of its room a buffer shall not grow for bytes that are cut off again.
+        out.extend_from_slice(bytes.get(..len).unwrap_or_default());
     }
 }
 
@@ -71,12 +104,6 @@ impl Fields {
 #[inline]
 pub(crate) fn varint_len(value: i32) -> usize {
     raw_len(u64::from(zigzag(value)))
-}
-
-/// How many bytes a varlong takes.
-#[inline]
-pub(crate) fn varlong_len(value: i64) -> usize {
-    raw_len(zigzag_long(value))
 }
 
 /// One for each seven bits begun. For up to 64 bits, bits * 9 / 64 is bits / 7 and needs no division.

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::batch::{Attributes, CRC_FROM, HEADER_LEN};
 use super::record::{Header, Headers};
-use super::varint::{Fields, put_varint, varint_len, varlong_len};
+use super::varint::{put_head, put_varint, varint_len};
 use crate::compression::{Compression, CompressionError, Compressor};
 
 /// The most bytes a record may take in a batch, whatever its deltas are.
@@ -40,14 +40,17 @@ impl BatchBuilder {
     /// Appends a record. `timestamp_ms` counts from 1970.
     #[inline]
     pub fn append(&mut self, timestamp_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) {
+        if headers.is_empty() {
+            return self.append_with(timestamp_ms, key, value, 1, |out| out.push(0));
+        }
         let count = headers.len() as i32;
         let len = varint_len(count)
             + headers.iter().map(|h| field_len(Some(h.key.as_bytes())) + field_len(h.value)).sum::<usize>();
         self.append_with(timestamp_ms, key, value, len, |out| {
             put_varint(out, count);
             for header in headers {
-                put_field(out, Fields::default(), Some(header.key.as_bytes()));
-                put_field(out, Fields::default(), header.value);
+                put_field(out, Some(header.key.as_bytes()));
+                put_field(out, header.value);
             }
         });
     }
@@ -61,7 +64,7 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: Headers<'_>,
     ) {
-        let len = varint_len(headers.count) + headers.bytes.len();
+        let len = varint_len(headers.count) + headers.encoded_len();
         self.append_with(timestamp_ms, key, value, len, |out| {
             put_varint(out, headers.count);
             out.extend_from_slice(headers.bytes);
@@ -82,15 +85,12 @@ impl BatchBuilder {
         }
         self.max_timestamp = self.max_timestamp.max(timestamp_ms);
         let delta = timestamp_ms.wrapping_sub(self.first_timestamp);
-        let body = 1 + varlong_len(delta) + varint_len(self.count) + field_len(key) + field_len(value) + headers_len;
-        self.buffer.reserve(body + 5);
-        let mut fields = Fields::default();
-        fields.varint(body as i32);
-        fields.byte(0);
-        fields.varlong(delta);
-        fields.varint(self.count);
-        put_field(&mut self.buffer, fields, key);
-        put_field(&mut self.buffer, Fields::default(), value);
+        let rest = key.map_or(0, <[u8]>::len) + field_len(value) + headers_len;
+        put_head(&mut self.buffer, delta, self.count, wire_len(key), rest);
+        if let Some(key) = key {
+            self.buffer.extend_from_slice(key);
+        }
+        put_field(&mut self.buffer, value);
         put_headers(&mut self.buffer);
         self.count += 1;
     }
@@ -110,12 +110,24 @@ impl BatchBuilder {
         self.count == 0
     }
 
-    /// Ends the batch and compresses it. It still has to be [stamped](SealedBatch::stamp).
+    /// Ends the batch and compresses it, as of a producer without idempotence: it can be sent so, or be
+    /// [stamped](SealedBatch::stamp).
     pub fn seal(
         self,
         compression: Compression,
         level: Option<i32>,
         compressor: &mut Compressor,
+    ) -> Result<SealedBatch, CompressionError> {
+        self.seal_stamped(compression, level, compressor, ProducerStamp::NONE)
+    }
+
+    /// [`seal`](Self::seal) and [`stamp`](SealedBatch::stamp) in one, with one checksum instead of two.
+    pub fn seal_stamped(
+        self,
+        compression: Compression,
+        level: Option<i32>,
+        compressor: &mut Compressor,
+        stamp: ProducerStamp,
     ) -> Result<SealedBatch, CompressionError> {
         let uncompressed_len = self.buffer.len();
         let mut spare = Vec::new();
@@ -137,7 +149,7 @@ impl BatchBuilder {
         put(&mut buffer, 35, self.max_timestamp.to_be_bytes());
         put(&mut buffer, 57, self.count.to_be_bytes());
         sealed.bytes = Bytes::from(buffer);
-        sealed.stamp(ProducerStamp::NONE);
+        sealed.stamp(stamp);
         Ok(sealed)
     }
 }
@@ -213,6 +225,13 @@ impl SealedBatch {
         self.compression
     }
 
+    /// The buffer that a compressed batch was compressed from, to build the next one in: nothing needs it any more, long
+    /// before the batch is acknowledged. `None` without a codec, and the second time.
+    pub fn take_spare(&mut self) -> Option<Vec<u8>> {
+        let spare = std::mem::take(&mut self.spare);
+        (spare.capacity() > 0).then_some(spare)
+    }
+
     /// A buffer to build the next batch in: the one that was compressed from, or the batch's own if nobody else has it.
     pub fn recycle(self) -> Option<Vec<u8>> {
         if self.spare.capacity() > 0 {
@@ -236,15 +255,21 @@ fn put<const N: usize>(buffer: &mut [u8], at: usize, field: [u8; N]) {
     }
 }
 
+/// A field's length as the wire has it; -1 is null.
 #[inline]
-fn field_len(field: Option<&[u8]>) -> usize {
-    field.map_or(1, |field| varint_len(field.len() as i32) + field.len())
+fn wire_len(field: Option<&[u8]>) -> i32 {
+    field.map_or(-1, |field| field.len() as i32)
 }
 
-/// Appends `before`, the field's length and the field.
 #[inline]
-fn put_field(out: &mut Vec<u8>, mut before: Fields, field: Option<&[u8]>) {
-    before.varint(field.map_or(-1, |field| field.len() as i32));
-    before.append_to(out);
-    out.extend_from_slice(field.unwrap_or_default());
+fn field_len(field: Option<&[u8]>) -> usize {
+    varint_len(wire_len(field)) + field.map_or(0, <[u8]>::len)
+}
+
+#[inline]
+fn put_field(out: &mut Vec<u8>, field: Option<&[u8]>) {
+    put_varint(out, wire_len(field));
+    if let Some(field) = field {
+        out.extend_from_slice(field);
+    }
 }
