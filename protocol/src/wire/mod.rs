@@ -2,7 +2,7 @@
 //!
 //! Kafka 2.3's encoding is a flat sequence of big-endian integers, length-prefixed text and counted arrays; which fields
 //! are there depends on the version alone. So the Rust type *is* the wire type: [`Wire`] is implemented for the
-//! primitives in [`ints`], [`text`] and [`array`], and the [`messages!`](crate::messages) declarations put them in order.
+//! primitives in [`ints`], [`text`] and [`mod@array`], and the [`messages!`](crate::messages) declarations put them in order.
 
 pub mod array;
 pub mod gate;
