@@ -67,8 +67,18 @@ impl Chance {
 
 /// Texts as they stand between the quotes, escapes included.
 const NAMES: [&str; 12] = [
-    "王小明", "李娜", "欧阳修竹", "山田太郎", "Zoë Müller", "Łukasz Żak", "O'Brien, Áine", "Иван Петров",
-    "\\u738b\\u5c0f\\u660e", "N\\u00fa\\u00f1ez", "Ann \\\"Andy\\\" Lee", "محمد علي",
+    "王小明",
+    "李娜",
+    "欧阳修竹",
+    "山田太郎",
+    "Zoë Müller",
+    "Łukasz Żak",
+    "O'Brien, Áine",
+    "Иван Петров",
+    "\\u738b\\u5c0f\\u660e",
+    "N\\u00fa\\u00f1ez",
+    "Ann \\\"Andy\\\" Lee",
+    "محمد علي",
 ];
 const CITIES: [&str; 8] = ["上海", "北京市朝阳区", "深圳", "São Paulo", "Zürich", "New York", "\\u6771\\u4eac", ""];
 const NOTES: [&str; 14] = [
@@ -134,7 +144,16 @@ fn line(number: u64, items: usize, chance: &mut Chance) -> String {
         field("items", &list((0..items).map(|_| item(chance)))),
         field("total", chance.pick(&AMOUNTS)),
         field("paid", chance.pick(&["true", "false", "null"])),
-        field("placed_at", &format!("\"2024-{:02}-{:02}T{:02}:00:00.{:09}Z\"", chance.below(12) + 1, chance.below(28) + 1, chance.below(24), chance.below(1_000_000_000))),
+        field(
+            "placed_at",
+            &format!(
+                "\"2024-{:02}-{:02}T{:02}:00:00.{:09}Z\"",
+                chance.below(12) + 1,
+                chance.below(28) + 1,
+                chance.below(24),
+                chance.below(1_000_000_000)
+            ),
+        ),
     ];
     if chance.one_in(2) {
         fields.push(field("note", &quoted(chance.pick(&NOTES))));
@@ -160,7 +179,8 @@ fn customer(chance: &mut Chance) -> String {
         ],
         chance,
     );
-    let email = if chance.one_in(4) { "null".to_owned() } else { quoted(&format!("u{}@example.com", chance.below(5000))) };
+    let email =
+        if chance.one_in(4) { "null".to_owned() } else { quoted(&format!("u{}@example.com", chance.below(5000))) };
     let fields = vec![field("name", &quoted(chance.pick(&NAMES))), field("email", &email), field("address", &address)];
     object(fields, chance)
 }

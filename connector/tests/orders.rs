@@ -24,7 +24,8 @@ fn every_line_is_one_json_object_of_200_to_1024_bytes() {
     assert!(SHIPPED.ends_with('\n') && !SHIPPED.contains('\r'));
     for line in &lines {
         assert!((200..=1024).contains(&line.len()), "{} bytes: {line}", line.len());
-        serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line)
+            .unwrap_or_else(|e| panic!("{e}: {line}"));
     }
     assert_eq!(lines.iter().collect::<BTreeSet<_>>().len(), 10_000, "no line is there twice");
 }

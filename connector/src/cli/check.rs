@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::{Output, print, say};
 use crate::config::{
-    self, AckLevel, Bootstrap, Checked, Config, Connection, Kafka, Kind, Paint, ProcessEnvironment, Report, Severity, keys,
+    self, AckLevel, Bootstrap, Checked, Config, Connection, Kafka, Kind, Paint, ProcessEnvironment, Report, Severity,
+    keys,
 };
 use crate::exit::{Exit, Failure};
 
@@ -149,6 +150,8 @@ fn connections_json(config: &Config) -> Vec<Value> {
 fn tasks_json(config: &Config) -> Vec<Value> {
     let tasks = config.tasks.values();
     tasks
-        .map(|task| json!({ "name": task.name, "source": task.source, "target": task.target, "mode": task.mode.name() }))
+        .map(
+            |task| json!({ "name": task.name, "source": task.source, "target": task.target, "mode": task.mode.name() }),
+        )
         .collect()
 }

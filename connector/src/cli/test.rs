@@ -151,6 +151,7 @@ fn as_json(results: &[(&Connection, Steps)]) -> Value {
         count(Outcome::Fail),
         count(Outcome::Skipped)
     );
-    let connections = results.iter().map(|(connection, steps)| json!({ "name": connection.name, "steps": steps.as_json() }));
+    let connections =
+        results.iter().map(|(connection, steps)| json!({ "name": connection.name, "steps": steps.as_json() }));
     json!({ "command": "test", "ok": ok, "summary": summary, "result": connections.collect::<Vec<_>>() })
 }

@@ -74,7 +74,14 @@ fn value_after(text: &str, at: usize) -> Option<Range<usize>> {
     if after == sign && !(quoted && sign > key_end) {
         return None;
     }
-    Some(value_at(text, value))
+    Some(value_at(text, value)).filter(|range| !is_reference(&text[range.clone()]))
+}
+
+/// One reference and nothing else says where the secret is, not what it is; a default could be one.
+fn is_reference(value: &str) -> bool {
+    let inside = value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    let named = inside.and_then(|inside| inside.strip_prefix("env:").or_else(|| inside.strip_prefix("file:")));
+    named.is_some_and(|name| !name.contains([':', '$', '{', '}']))
 }
 
 fn value_at(text: &str, start: usize) -> Range<usize> {
@@ -153,6 +160,9 @@ mod tests {
             "# password = \"hunter2\"",
             "bootstrap = [\"kafka://etl:hunter2@h:9092\"]",
             "password_file = \"hunter2\", token = 'hunter2'",
+            "password = \"${env:A:-hunter2}\"",
+            "password = \"${env:A}hunter2\"",
+            "password = \"hunter2${env:A}\"",
         ] {
             assert!(!masked(text).contains("hunter2"), "{text} -> {}", masked(text));
         }
@@ -165,6 +175,8 @@ mod tests {
         {
             assert_eq!(masked(text), text);
         }
+        let references = "password = \"${env:SHOP_PASSWORD}\"\npassword = '${file:/run/secrets/shop}'";
+        assert_eq!(masked(references), references);
         assert_eq!(masked("password = \"x\", role = 'both'"), "password = \"***\", role = 'both'");
         assert_eq!(without_login("a:1, u:p@h:9092"), "a:1, u:***@h:9092");
     }

@@ -93,8 +93,8 @@ pub(super) fn mistake(
     head(out, paint, mistake.severity, &mistake.message);
     let file = shown(&file.to_string_lossy());
     let Some(at) = &mistake.at else {
-        let _ = writeln!(out, "{} {file}", paint.style(BLUE, "-->"));
-        mistake.help.iter().for_each(|help| help_line(out, paint, "", help));
+        let _ = writeln!(out, " {} {file}", paint.style(BLUE, "-->"));
+        mistake.help.iter().for_each(|help| help_line(out, paint, " ", help));
         return;
     };
     let place = place(text, at.start);

@@ -31,9 +31,14 @@ pub(super) fn faults(text: &str) -> (Vec<Fault>, String) {
         let (_, errors) = DeTable::parse_recoverable(&rest);
         let found = errors.iter().map(|error| (error.span().unwrap_or(0..0), error.message().to_owned()));
         let found: Vec<Fault> = found.collect();
-        let stop = found.iter().filter(|(_, message)| !GOES_ON.iter().any(|kind| message.starts_with(kind)));
-        let stop = stop.map(|(at, _)| broken_part(&rest, at.start)).min_by_key(|part| part.start);
-        faults.extend(found);
+        let stops = |(at, message): &&Fault| {
+            // The keys below the second head of a table would be taken for keys of the first.
+            let second_head = message == "duplicate key" && is_head(&rest[line_around(&rest, at.start)]);
+            second_head || !GOES_ON.iter().any(|kind| message.starts_with(kind))
+        };
+        let stop = found.iter().filter(stops).map(|(at, _)| broken_part(&rest, at.start)).min_by_key(|part| part.start);
+        let below = stop.clone().map_or(0..0, |part| line_around(&rest, part.start).end..part.end);
+        faults.extend(found.into_iter().filter(|(at, _)| !(below.contains(&at.start) && below.start < at.start)));
         match stop {
             Some(part) if !rest[part.clone()].trim().is_empty() => blank(&mut rest, part),
             _ => break,
@@ -47,11 +52,15 @@ pub(super) fn faults(text: &str) -> (Vec<Fault>, String) {
 /// A broken line; after a broken table head also the keys below it, which would fall to the table before.
 fn broken_part(text: &str, at: usize) -> Range<usize> {
     let line = line_around(text, at);
-    if !text[line.clone()].trim_start().starts_with('[') {
+    if !is_head(&text[line.clone()]) {
         return line;
     }
     let next = text[line.end..].find("\n[").map_or(text.len(), |found| line.end + found);
     line.start..next
+}
+
+fn is_head(line: &str) -> bool {
+    line.trim_start().starts_with('[')
 }
 
 fn blank(text: &mut String, part: Range<usize>) {
@@ -101,7 +110,7 @@ fn mistake(text: &str, at: Range<usize>, message: &str, line: Range<usize>) -> M
             Mistake::error(at.start.saturating_sub(1)..at.end, "`\\` begins an escape sequence in \"…\"")
                 .help("put regular expressions and Windows paths in single quotes: '…'")
         }
-        "key with no value" if text[line.clone()].trim_start().starts_with('[') => {
+        "key with no value" if is_head(&text[line.clone()]) => {
             Mistake::error(at, "this table head is broken").help("write `[connections.NAME]` or `[tasks.NAME]`")
         }
         "key with no value" => Mistake::error(at, "this key has no value").help("write `key = \"value\"`"),
@@ -115,6 +124,8 @@ fn mistake(text: &str, at: Range<usize>, message: &str, line: Range<usize>) -> M
         "invalid basic string" | "invalid literal string" => {
             Mistake::error(at, "the closing quote is missing").help("a text in one pair of quotes ends in its line")
         }
+        "unclosed array" => Mistake::error(at, "the list is not closed").help("write `]` after its last item"),
+        "unclosed inline table" => Mistake::error(at, "the table is not closed").help("write `}` after its last key"),
         _ => Mistake::error(at, format!("not valid TOML: {message}")),
     }
 }

@@ -42,7 +42,11 @@ fn source(steps: &mut Steps, path: &Path, may_be_missing: bool) {
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && may_be_missing => {
-            return steps.warn(NAME, format!("{}: does not exist", path.display()), "as a source it has to be there first");
+            return steps.warn(
+                NAME,
+                format!("{}: does not exist", path.display()),
+                "as a source it has to be there first",
+            );
         }
         Err(error) => {
             let help = "give the path of a readable file; a relative one starts at the current directory";
@@ -67,7 +71,11 @@ fn source(steps: &mut Steps, path: &Path, may_be_missing: bool) {
         }
         Ok(_) => {
             let detail = format!("{}: its first line is not a JSON object", path.display());
-            steps.warn(NAME, detail, "one JSON object a line is expected; on_bad_message decides what happens to others");
+            steps.warn(
+                NAME,
+                detail,
+                "one JSON object a line is expected; on_bad_message decides what happens to others",
+            );
         }
     }
 }
@@ -79,7 +87,11 @@ fn target(steps: &mut Steps, path: &Path) {
         return match std::fs::OpenOptions::new().append(true).open(path) {
             Ok(_) => steps.pass(NAME, format!("{}: exists and can be written", path.display())),
             Err(error) => {
-                steps.fail(NAME, format!("{}: {error}", path.display()), "give the user of this process the right to write it");
+                steps.fail(
+                    NAME,
+                    format!("{}: {error}", path.display()),
+                    "give the user of this process the right to write it",
+                );
             }
         };
     }

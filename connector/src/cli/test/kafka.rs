@@ -63,7 +63,8 @@ pub(super) async fn test(steps: &mut Steps, kafka: &Kafka, servers: &[String], w
 type Resolved = (String, Vec<SocketAddr>);
 
 async fn resolve(steps: &mut Steps, servers: &[String], limit: Duration) -> Vec<Resolved> {
-    const HELP: &str = "check the spelling, the DNS server and the search domain; `getent hosts NAME` asks the same way";
+    const HELP: &str =
+        "check the spelling, the DNS server and the search domain; `getent hosts NAME` asks the same way";
     let mut found = Vec::new();
     let mut problems = Vec::new();
     for server in servers {
@@ -283,7 +284,11 @@ async fn group(steps: &mut Steps, client: &Client, matching: &[Topic], wanted: &
     for group in groups {
         match within(limit, client.committed(&group, &partitions)).await {
             Ok(positions) => {
-                found.push(format!("{group} has positions for {} of {}", positions.len(), count(partitions.len(), "partition")));
+                found.push(format!(
+                    "{group} has positions for {} of {}",
+                    positions.len(),
+                    count(partitions.len(), "partition")
+                ));
             }
             Err(problem) => {
                 return steps.fail(GROUP, problem.text, format!("may this user read with the group `{group}`?"));
@@ -298,12 +303,20 @@ async fn target(steps: &mut Steps, kafka: &Kafka, client: &Client, limit: Durati
         None => steps.skip(TARGET, "records go to topics of the source's names, created when missing"),
         Some(name) => match within(limit, client.topic(&name)).await {
             Ok(Some(topic)) => {
-                steps.pass(TARGET, format!("the topic {name} exists with {}", count(topic.partitions.len(), "partition")));
+                steps.pass(
+                    TARGET,
+                    format!("the topic {name} exists with {}", count(topic.partitions.len(), "partition")),
+                );
             }
             Ok(None) => {
-                steps.pass(TARGET, format!("the topic {name} does not exist; the first run creates it with 1 partition and 1 replica"));
+                steps.pass(
+                    TARGET,
+                    format!("the topic {name} does not exist; the first run creates it with 1 partition and 1 replica"),
+                );
             }
-            Err(problem) => steps.fail(TARGET, problem.text, format!("may this user describe and write the topic {name}?")),
+            Err(problem) => {
+                steps.fail(TARGET, problem.text, format!("may this user describe and write the topic {name}?"))
+            }
         },
     }
     match within(limit, client.check_compression(kafka.compression)).await {
@@ -328,7 +341,10 @@ fn acks(steps: &mut Steps, level: AckLevel) {
             "write acks = \"majority\" unless losses do not matter",
         ),
         AckLevel::Majority | AckLevel::All => {
-            steps.pass(ACKS, format!("{level}: all in-sync replicas confirm (-1; majority and all are the same on the wire)"));
+            steps.pass(
+                ACKS,
+                format!("{level}: all in-sync replicas confirm (-1; majority and all are the same on the wire)"),
+            );
         }
     }
 }

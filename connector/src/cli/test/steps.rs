@@ -70,7 +70,8 @@ impl Steps {
 
     /// All of these cannot be tried because of the step that failed last.
     pub(super) fn skip_all(&mut self, names: &[&'static str]) {
-        let failed = self.0.iter().rfind(|step| step.outcome == Outcome::Fail).map_or("an earlier step", |step| step.name);
+        let failed =
+            self.0.iter().rfind(|step| step.outcome == Outcome::Fail).map_or("an earlier step", |step| step.name);
         for name in names {
             self.push(name, Outcome::Skipped, format!("because {failed} failed"), None);
         }
@@ -114,9 +115,7 @@ impl Steps {
     }
 
     pub(super) fn as_json(&self) -> Vec<Value> {
-        let one = |step: &Step| {
-            json!({ "step": step.name, "outcome": step.outcome.name(), "detail": step.detail, "help": step.help })
-        };
+        let one = |step: &Step| json!({ "step": step.name, "outcome": step.outcome.name(), "detail": step.detail, "help": step.help });
         self.0.iter().map(one).collect()
     }
 }

@@ -1,0 +1,203 @@
+//! Tasks: what they ask of their connections.
+
+use super::reports;
+
+#[test]
+fn an_unknown_connection_names_the_nearest_one() {
+    reports(
+        r#"
+            [connections.shop]
+            kind = "kafka"
+            bootstrap = ["localhost:9092"]
+            [connections.files]
+            kind = "jsonl"
+            path = "out.jsonl"
+
+            [tasks.copy]
+            source = "shpo"
+            target = "file"
+            mode = "full"
+        "#,
+        r#"
+            error: there is no connection `shpo`
+             --> shop.toml:9:10
+              |
+            9 | source = "shpo"
+              |          ^^^^^^
+              = help: write "shop"
+
+            error: there is no connection `file`
+              --> shop.toml:10:10
+               |
+            10 | target = "file"
+               |          ^^^^^^
+               = help: write "files"
+
+            error: 2 mistakes in shop.toml
+        "#,
+    );
+}
+
+#[test]
+fn a_role_forbids_the_wrong_side() {
+    reports(
+        r#"
+            [connections.shop]
+            kind = "kafka"
+            bootstrap = ["localhost:9092"]
+            role = "target"
+            [connections.files]
+            kind = "jsonl"
+            path = "out.jsonl"
+            role = "source"
+
+            [tasks.copy]
+            source = "shop"
+            target = "files"
+            mode = "full"
+        "#,
+        r#"
+            error: the connection `shop` has role "target" and cannot be a source
+              --> shop.toml:11:10
+               |
+            11 | source = "shop"
+               |          ^^^^^^
+               = help: give it role = "both" or "source"
+
+            error: the connection `files` has role "source" and cannot be a target
+              --> shop.toml:12:10
+               |
+            12 | target = "files"
+               |          ^^^^^^^
+               = help: give it role = "both" or "target"
+
+            error: 2 mistakes in shop.toml
+        "#,
+    );
+}
+
+#[test]
+fn a_task_cannot_feed_its_own_source() {
+    reports(
+        r#"
+            [connections.shop]
+            kind = "kafka"
+            bootstrap = ["localhost:9092"]
+            topics = "orders.*"
+
+            [connections.same]
+            kind = "kafka"
+            bootstrap = ["LOCALHOST:9092"]
+            topics = "orders-copy"
+
+            [tasks.loop]
+            source = "shop"
+            target = "same"
+            mode = "full"
+
+            [tasks.itself]
+            source = "shop"
+            target = "shop"
+            mode = "full"
+        "#,
+        r#"
+            error: the task would read the topic it writes, `orders-copy`, on the same cluster
+              --> shop.toml:13:10
+               |
+            13 | target = "same"
+               |          ^^^^^^
+               = help: write to a topic that the source's `topics` does not match
+
+            error: source and target are the same cluster, and every record would go back into its own topic
+              --> shop.toml:18:10
+               |
+            18 | target = "shop"
+               |          ^^^^^^
+               = help: give the target a connection of its own with a plain topic name: topics = "orders-copy"
+
+            error: 2 mistakes in shop.toml
+        "#,
+    );
+}
+
+#[test]
+fn lines_need_a_topic_to_go_to() {
+    reports(
+        r#"
+            [connections.shop]
+            kind = "kafka"
+            bootstrap = ["localhost:9092"]
+            [connections.files]
+            kind = "jsonl"
+            path = "out.jsonl"
+
+            [tasks.load]
+            source = "files"
+            target = "shop"
+            mode = "full"
+        "#,
+        r#"
+            error: lines have no topic, and `topics` of `shop` does not name one
+              --> shop.toml:10:10
+               |
+            10 | target = "shop"
+               |          ^^^^^^
+               = help: give the target connection a plain topic name: topics = "orders"
+
+            error: 1 mistake in shop.toml
+        "#,
+    );
+}
+
+#[test]
+fn a_file_is_not_written_by_two_tasks_nor_by_its_own_reader() {
+    reports(
+        r#"
+            [connections.shop]
+            kind = "kafka"
+            bootstrap = ["localhost:9092"]
+            [connections.files]
+            kind = "jsonl"
+            path = "out.jsonl"
+
+            [tasks.a]
+            source = "shop"
+            target = "files"
+            mode = "full"
+
+            [tasks.b]
+            source = "shop"
+            target = "files"
+            mode = "full"
+
+            [tasks.c]
+            source = "files"
+            target = "files"
+            mode = "full"
+        "#,
+        r#"
+            error: the task `a` writes the same file `out.jsonl`
+              --> shop.toml:15:10
+               |
+            15 | target = "files"
+               |          ^^^^^^^
+               = help: give each task a file of its own
+
+            error: the task would write the file it reads: `out.jsonl`
+              --> shop.toml:20:10
+               |
+            20 | target = "files"
+               |          ^^^^^^^
+               = help: write to another file
+
+            error: the task `b` writes the same file `out.jsonl`
+              --> shop.toml:20:10
+               |
+            20 | target = "files"
+               |          ^^^^^^^
+               = help: give each task a file of its own
+
+            error: 3 mistakes in shop.toml
+        "#,
+    );
+}
