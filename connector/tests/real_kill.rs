@@ -1,0 +1,228 @@
+//! `kill -9` of the connector and of the broker, in the middle of a task from Kafka to Kafka.
+//!
+//! `OTTLA_RECORDS` is the number of records (2,000,000 is the full size; the default is smaller, for quick runs),
+//! `OTTLA_SEED` repeats a run's moments.
+
+mod support;
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use ottla_brokers::{Error, Kafka, Release, kcat};
+use support::{Task, consume, until};
+
+const PARTITIONS: usize = 3;
+const KILLS: u64 = 20;
+const DEFAULT_RECORDS: usize = 300_000;
+
+/// A small generator of chance with a printable seed (xorshift64*).
+struct Chance(u64);
+
+impl Chance {
+    fn seeded() -> Self {
+        let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let fresh = || clock.map_or(1, |now| now.as_nanos() as u64);
+        let seed = std::env::var("OTTLA_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(fresh);
+        println!("OTTLA_SEED={seed} repeats these moments");
+        Self(seed | 1)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % limit.max(1)
+    }
+}
+
+/// How many records each of the source's partitions holds.
+fn per_partition() -> usize {
+    let all = std::env::var("OTTLA_RECORDS").ok().and_then(|count| count.parse().ok()).unwrap_or(DEFAULT_RECORDS);
+    println!("{all} records (OTTLA_RECORDS; 2000000 is the full size)");
+    all / PARTITIONS
+}
+
+/// Fills a topic: record `n` of partition `p` is `{"p":p,"n":n,…}` with the key `kp` and lies at offset `n`.
+fn fill(kafka: &Kafka, topic: &str, count: usize) -> Result<(), Error> {
+    kafka.admin()?.create_topic(topic, PARTITIONS as i32, 1)?;
+    for partition in 0..PARTITIONS {
+        let lines = (0..count).fold(String::with_capacity(count * 80), |mut text, n| {
+            let _ = writeln!(
+                text,
+                "k{partition}|{{\"p\":{partition},\"n\":{n},\"pad\":\"some forty bytes to carry about\"}}"
+            );
+            text
+        });
+        let place = partition.to_string();
+        kcat(&["-b", &kafka.address(0), "-P", "-K|", "-z", "lz4", "-t", topic, "-p", &place], lines.as_bytes())?;
+    }
+    assert_eq!(kafka.admin()?.end_offsets(topic)?, [count as i64; PARTITIONS]);
+    Ok(())
+}
+
+/// What has been read of the target, and whether it keeps the promises.
+struct Audit {
+    /// Per source partition: which records were seen.
+    seen: Vec<Vec<bool>>,
+    /// Per target and source partition: the latest of the first appearances.
+    latest: Vec<[Option<usize>; PARTITIONS]>,
+    /// Per target partition: the next offset to read.
+    next: Vec<i64>,
+    repeats: usize,
+}
+
+impl Audit {
+    fn new(count: usize) -> Self {
+        let (seen, latest) = (vec![vec![false; count]; PARTITIONS], vec![[None; PARTITIONS]; PARTITIONS]);
+        Self { seen, latest, next: vec![0; PARTITIONS], repeats: 0 }
+    }
+
+    /// Reads what is new in the target and checks the order of first appearances.
+    fn read(&mut self, kafka: &Kafka, topic: &str) -> Result<(), Error> {
+        for target in 0..PARTITIONS {
+            let text = consume(kafka, topic, target as i32, self.next[target]);
+            for line in text.lines() {
+                self.note(target, line);
+            }
+            self.next[target] = kafka.admin()?.end_offsets(topic)?[target];
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, target: usize, line: &str) {
+        let (partition, n) = numbers(line).unwrap_or_else(|| panic!("not one of ours: {line}"));
+        if std::mem::replace(&mut self.seen[partition][n], true) {
+            self.repeats += 1;
+            return;
+        }
+        let latest = &mut self.latest[target][partition];
+        assert!(latest.is_none_or(|latest| latest < n), "record {n} of partition {partition} came after {latest:?}");
+        *latest = Some(n);
+    }
+
+    /// Everything before a committed position is in the target.
+    fn check_positions(&self, committed: &[Option<i64>], when: &str) {
+        for (partition, position) in committed.iter().enumerate() {
+            let position = usize::try_from(position.unwrap_or(0)).expect("a position is no negative number");
+            let missing = self.seen[partition][..position].iter().position(|seen| !seen);
+            assert_eq!(
+                missing, None,
+                "{when}: partition {partition} is committed up to {position}, but lacks that record"
+            );
+        }
+    }
+
+    fn check_complete(&self) {
+        for (partition, seen) in self.seen.iter().enumerate() {
+            let missing = seen.iter().position(|seen| !seen);
+            assert_eq!(missing, None, "record {missing:?} of partition {partition} never arrived");
+        }
+        println!("complete, with {} repeated records", self.repeats);
+    }
+}
+
+/// The `p` and `n` of one of our lines.
+fn numbers(line: &str) -> Option<(usize, usize)> {
+    let (partition, rest) = line.strip_prefix("{\"p\":")?.split_once(",\"n\":")?;
+    Some((partition.parse().ok()?, rest.split_once(',')?.0.parse().ok()?))
+}
+
+fn total(kafka: &Kafka, topic: &str) -> i64 {
+    kafka.admin().and_then(|admin| admin.end_offsets(topic)).map_or(0, |ends| ends.iter().sum())
+}
+
+#[test]
+#[should_panic(expected = "partition 1 is committed up to 2")]
+fn the_audit_sees_a_position_ahead_of_the_target() {
+    let mut audit = Audit::new(5);
+    audit.note(0, "{\"p\":1,\"n\":0,");
+    audit.check_positions(&[None, Some(2), Some(0)], "here");
+}
+
+#[test]
+#[should_panic(expected = "record 1 of partition 2 came after Some(2)")]
+fn the_audit_sees_a_change_of_order() {
+    let mut audit = Audit::new(5);
+    for n in [0, 2, 0, 1] {
+        audit.note(1, &format!("{{\"p\":2,\"n\":{n},"));
+    }
+}
+
+#[test]
+#[should_panic(expected = "record Some(1) of partition 0 never arrived")]
+fn the_audit_sees_a_lost_record() {
+    let mut audit = Audit::new(3);
+    for n in [0, 2] {
+        audit.note(0, &format!("{{\"p\":0,\"n\":{n},"));
+    }
+    audit.check_complete();
+}
+
+#[test]
+#[ignore = "needs a real Kafka (Java, Maven, kcat): run testdata/test"]
+fn a_task_killed_at_twenty_random_moments_loses_nothing() -> Result<(), Error> {
+    let kafka = Kafka::start(Release::from_env()?)?;
+    let (count, mut chance) = (per_partition(), Chance::seeded());
+    fill(&kafka, "from", count)?;
+    kafka.admin()?.create_topic("to", PARTITIONS as i32, 1)?;
+    let task = Task::new("killed");
+    task.topic_to_topic(&kafka, "from", "to", "full", "");
+    let mut audit = Audit::new(count);
+    for kill in 0..KILLS {
+        // So much progress per life that all twenty fall into the work.
+        let goal = total(&kafka, "to") + chance.below((count * PARTITIONS) as u64 / KILLS) as i64;
+        let mut running = task.start();
+        until("progress", || total(&kafka, "to") >= goal || running.ended().is_some());
+        std::thread::sleep(Duration::from_millis(chance.below(40)));
+        if let Some(status) = running.ended() {
+            assert!(status.success(), "life {kill} ended with {status}:\n{}", running.log());
+        }
+        running.kill();
+        let committed = kafka.admin()?.committed(&task.group(), "from")?;
+        audit.read(&kafka, "to")?;
+        audit.check_positions(&committed, &format!("after kill {kill}"));
+    }
+    let done = task.run_ok();
+    println!("the last life: {}", done.stderr.lines().last().unwrap_or_default());
+    audit.read(&kafka, "to")?;
+    audit.check_complete();
+    assert_eq!(kafka.admin()?.committed(&task.group(), "from")?, [Some(count as i64); PARTITIONS]);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs a real Kafka (Java, Maven, kcat): run testdata/test"]
+fn a_task_whose_broker_is_killed_and_started_again_loses_nothing() -> Result<(), Error> {
+    let kafka = Kafka::start(Release::from_env()?)?;
+    let (count, mut chance) = (per_partition(), Chance::seeded());
+    fill(&kafka, "from", count)?;
+    kafka.admin()?.create_topic("to", PARTITIONS as i32, 1)?;
+    let task = Task::new("broker-killed");
+    task.topic_to_topic(&kafka, "from", "to", "full", "");
+    let mut audit = Audit::new(count);
+    let mut running = task.start();
+    for kill in 0..3 {
+        let goal = total(&kafka, "to") + chance.below((count * PARTITIONS) as u64 / 4) as i64;
+        until("progress", || total(&kafka, "to") >= goal || running.ended().is_some());
+        kafka.kill(0);
+        kafka.start_again(0)?;
+        let committed = kafka.admin()?.committed(&task.group(), "from")?;
+        audit.read(&kafka, "to")?;
+        audit.check_positions(&committed, &format!("after kill {kill}"));
+        // It may outlive the broker's absence or end with an error that is no data's fault; then it is started again.
+        if let Some(status) = running.ended() {
+            assert!(matches!(status.code(), Some(0 | 3)), "ended with {status}:\n{}", running.log());
+            running = task.start();
+        }
+    }
+    let log = running.log();
+    let status = running.wait();
+    if !status.success() {
+        assert_eq!(status.code(), Some(3), "ended with {status}:\n{log}");
+        task.run_ok();
+    }
+    audit.read(&kafka, "to")?;
+    audit.check_complete();
+    assert_eq!(kafka.admin()?.committed(&task.group(), "from")?, [Some(count as i64); PARTITIONS]);
+    Ok(())
+}
