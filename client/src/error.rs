@@ -79,8 +79,11 @@ impl Error {
     /// Whether the same call may succeed later without anything being changed.
     pub fn is_retriable(&self) -> bool {
         match self.0.kind {
-            ErrorKind::Resolve | ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Disconnected => true,
-            ErrorKind::BufferFull => true,
+            ErrorKind::Resolve
+            | ErrorKind::Connect
+            | ErrorKind::Timeout
+            | ErrorKind::Disconnected
+            | ErrorKind::BufferFull => true,
             _ => self.0.code.is_some_and(ErrorCode::is_retriable),
         }
     }
@@ -163,7 +166,9 @@ impl Error {
     /// Adds words of the broker's own.
     pub(crate) fn said(self, words: Option<&str>) -> Self {
         match words {
-            Some(words) if !words.is_empty() => self.edit(|inner| inner.message.push_str(&format!(" ({words})"))),
+            Some(words) if !words.is_empty() => {
+                self.edit(|inner| inner.message = format!("{} ({words})", inner.message))
+            }
             _ => self,
         }
     }
@@ -207,10 +212,11 @@ impl Error {
         self.edit(|inner| inner.offset = Some(offset))
     }
 
-    /// Adds that no more attempts are made, and after how many and how long.
+    /// Adds that no more attempts are made, and after how many and how long. The innermost count stands.
     pub(crate) fn gave_up(self, attempts: u32, after: std::time::Duration) -> Self {
         let plural = if attempts == 1 { "" } else { "s" };
-        self.edit(|inner| inner.gave_up = Some(format!("gave up after {attempts} attempt{plural} in {after:.1?}")))
+        let text = || format!("gave up after {attempts} attempt{plural} in {after:.1?}");
+        self.edit(|inner| inner.gave_up = inner.gave_up.take().or_else(|| Some(text())))
     }
 
     /// Says whether the broker may have applied the request.
@@ -232,27 +238,21 @@ impl Error {
 impl Inner {
     /// `orders-3 at offset 12, Produce to broker 1 at kafka:9092`
     fn place(&self) -> String {
-        let mut place = String::new();
-        match (&self.topic, self.partition) {
-            (Some(topic), Some(partition)) => place.push_str(&format!("{topic}-{partition}")),
-            (Some(topic), None) => place.push_str(&format!("topic {topic}")),
-            (None, Some(partition)) => place.push_str(&format!("partition {partition}")),
-            (None, None) => {}
-        }
-        if let Some(offset) = self.offset {
-            place.push_str(if place.is_empty() { "offset " } else { " at offset " });
-            place.push_str(&offset.to_string());
-        }
+        let partition = match (&self.topic, self.partition) {
+            (Some(topic), Some(partition)) => Some(format!("{topic}-{partition}")),
+            (Some(topic), None) => Some(format!("topic {topic}")),
+            (None, partition) => partition.map(|partition| format!("partition {partition}")),
+        };
+        let offset = self.offset.map(|offset| format!("offset {offset}"));
+        let record = [partition, offset].into_iter().flatten().collect::<Vec<_>>().join(" at ");
         let request = match (self.api, &self.broker) {
             (Some(api), Some(broker)) => format!("{api} to {broker}"),
             (Some(api), None) => api.to_string(),
             (None, Some(broker)) => broker.to_string(),
             (None, None) => String::new(),
         };
-        if !place.is_empty() && !request.is_empty() {
-            place.push_str(", ");
-        }
-        place + &request
+        let parts = [record, request].into_iter().filter(|part| !part.is_empty());
+        parts.collect::<Vec<_>>().join(", ")
     }
 }
 

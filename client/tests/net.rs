@@ -47,9 +47,11 @@ async fn an_unreachable_cluster_says_what_each_server_said() {
 
 #[tokio::test]
 async fn a_name_without_address_is_a_resolve_error() {
-    let error = builder(["no-such-host.invalid:9092".to_owned()]).connect().await.unwrap_err();
+    // A label of 64 characters is refused by the resolver itself: no name server is asked.
+    let host = "h".repeat(64);
+    let error = builder([format!("{host}:9092")]).connect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Resolve);
-    assert!(error.to_string().contains("no-such-host.invalid"), "{error}");
+    assert!(error.to_string().contains(&host), "{error}");
 }
 
 #[tokio::test]
@@ -222,10 +224,8 @@ async fn questions_are_pipelined_and_answered_in_order() {
     // One call first, so that there is one connection and not a race for it.
     client.topic("t").await.unwrap().unwrap();
     let places = place();
-    let (a, b) = tokio::join!(
-        client.offsets(&places, OffsetAt::Timestamp(3)),
-        client.offsets(&places, OffsetAt::Timestamp(4)),
-    );
+    let (a, b) =
+        tokio::join!(client.offsets(&places, OffsetAt::Timestamp(3)), client.offsets(&places, OffsetAt::Timestamp(4)),);
     assert_eq!((a.unwrap()[&places[0]], b.unwrap()[&places[0]]), (30, 40));
 }
 
@@ -299,10 +299,8 @@ async fn a_dropped_client_leaves_no_socket_and_no_task() {
     assert!(open.load(Ordering::SeqCst) > 0);
     drop(client);
     eventually("all sockets are closed", || open.load(Ordering::SeqCst) == 0).await;
-    eventually("all tasks have ended", || {
-        tokio::runtime::Handle::current().metrics().num_alive_tasks() <= before
-    })
-    .await;
+    eventually("all tasks have ended", || tokio::runtime::Handle::current().metrics().num_alive_tasks() <= before)
+        .await;
 }
 
 #[tokio::test]
@@ -323,10 +321,8 @@ async fn a_dropped_attempt_to_connect_leaves_no_socket_and_no_task() {
     eventually("the peer was asked", || peer.count(ApiKey::API_VERSIONS) > 0).await;
     attempt.abort();
     eventually("all sockets are closed", || open.load(Ordering::SeqCst) == 0).await;
-    eventually("all tasks have ended", || {
-        tokio::runtime::Handle::current().metrics().num_alive_tasks() <= before
-    })
-    .await;
+    eventually("all tasks have ended", || tokio::runtime::Handle::current().metrics().num_alive_tasks() <= before)
+        .await;
 }
 
 #[tokio::test]

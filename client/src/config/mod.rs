@@ -41,13 +41,13 @@ impl Default for Options {
             credentials: None,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
-            api_timeout: Duration::from_secs(60),
-            metadata_max_age: Duration::from_secs(300),
+            api_timeout: Duration::from_mins(1),
+            metadata_max_age: Duration::from_mins(5),
             retry_backoff: Duration::from_millis(100),
             retry_backoff_max: Duration::from_secs(1),
             reconnect_backoff: Duration::from_millis(50),
             reconnect_backoff_max: Duration::from_secs(1),
-            max_idle: Duration::from_secs(540),
+            max_idle: Duration::from_mins(9),
             frame_limit: ottla_protocol::frame::DEFAULT_LIMIT,
         }
     }

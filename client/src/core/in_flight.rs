@@ -137,7 +137,7 @@ mod tests {
         ask(&mut in_flight, "slow", now + 5 * SECOND);
         let id = ask(&mut in_flight, "quick", now + SECOND);
         assert_eq!(in_flight.deadline(), Some(now + SECOND));
-        assert_eq!(in_flight.expired(now + SECOND - Duration::from_nanos(1)), None);
+        assert_eq!(in_flight.expired(now + Duration::from_nanos(999_999_999)), None);
         assert_eq!(in_flight.expired(now + SECOND), Some(ApiKey::FETCH));
         assert_eq!(id, 1);
     }

@@ -7,7 +7,7 @@ use ottla_protocol::ApiKey;
 
 /// The longest silence taken from a broker. Quotas never ask for more than their window (a second, by default eleven);
 /// a claim beyond this is a broken peer's.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Where `throttle_time_ms` stands in an answer.
 enum Place {

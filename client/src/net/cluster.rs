@@ -199,13 +199,11 @@ impl Core {
         timeout: Duration,
     ) -> Result<R::Response, Error> {
         let deadline = Instant::now() + timeout;
-        let connection = match tokio::time::timeout_at(deadline.into(), self.connection_to(node, lane)).await {
-            Ok(connection) => connection.map_err(|e| e.in_api(R::KEY))?,
-            Err(_) => {
-                let error = Error::new(ErrorKind::Timeout, format!("no connection within {timeout:?}"));
-                return Err(error.on_broker(node.to_string()).in_api(R::KEY));
-            }
+        let Ok(connection) = tokio::time::timeout_at(deadline.into(), self.connection_to(node, lane)).await else {
+            let error = Error::new(ErrorKind::Timeout, format!("no connection within {timeout:?}"));
+            return Err(error.on_broker(node.to_string()).in_api(R::KEY));
         };
+        let connection = connection.map_err(|e| e.in_api(R::KEY))?;
         let answer = ask_on(&connection, versions, make, deadline).await.map(|(_, answer)| answer);
         answer.inspect_err(|e| {
             if e.is_stale_metadata() {
@@ -221,7 +219,16 @@ impl Core {
         request: &R,
         code: impl Fn(&R::Response) -> ErrorCode,
     ) -> Result<R::Response, Error> {
-        let mut retry = Retry::new(&self.options, self.options.api_timeout);
+        self.ask_any_within(request, code, self.options.api_timeout).await
+    }
+
+    async fn ask_any_within<R: Request>(
+        &self,
+        request: &R,
+        code: impl Fn(&R::Response) -> ErrorCode,
+        timeout: Duration,
+    ) -> Result<R::Response, Error> {
+        let mut retry = Retry::new(&self.options, timeout);
         let mut brokers = Vec::new();
         loop {
             if brokers.is_empty() {
@@ -289,7 +296,7 @@ impl Core {
         loop {
             let timeout = retry.left(self.options.request_timeout);
             let work = async {
-                let node = self.coordinator(group).await?;
+                let node = self.coordinator(group, retry.left(self.options.api_timeout)).await?;
                 let answer = self.ask_node(&node, Lane::Group, versions.clone(), &make, timeout).await?;
                 checked(answer, &code, &node)
             };
@@ -307,12 +314,12 @@ impl Core {
     }
 
     /// The group's coordinator, from memory or from any broker.
-    pub(crate) async fn coordinator(&self, group: &str) -> Result<Node, Error> {
+    pub(crate) async fn coordinator(&self, group: &str, timeout: Duration) -> Result<Node, Error> {
         if let Some(known) = self.coordinators().get(group) {
             return Ok(known.clone());
         }
         let request = FindCoordinatorRequest { key: group.to_owned(), key_type: 0 };
-        let answer = self.ask_any(&request, |answer| answer.error_code).await?;
+        let answer = self.ask_any_within(&request, |answer| answer.error_code, timeout).await?;
         let Some(port) = u16::try_from(answer.port).ok().filter(|port| *port > 0) else {
             let message = format!("the coordinator of group {group} is said to listen on port {}", answer.port);
             return Err(Error::new(ErrorKind::Corrupt, message).in_api(ApiKey::FIND_COORDINATOR));
@@ -320,11 +327,6 @@ impl Core {
         let node = Node { id: NodeId(answer.node_id), server: Server::new(&answer.host, port) };
         self.coordinators().insert(group.to_owned(), node.clone());
         Ok(node)
-    }
-
-    /// Forgets a group's coordinator, which turned out to be another by now.
-    pub(crate) fn forget_coordinator(&self, group: &str) {
-        self.coordinators().remove(group);
     }
 
     fn coordinators(&self) -> MutexGuard<'_, HashMap<String, Node>> {
@@ -408,7 +410,10 @@ impl Core {
 
     async fn ask_server(&self, server: &Server, scope: &Scope) -> Result<(), Error> {
         let connection = self.pool.server(server).await?;
-        let asked = self.ask_metadata(&connection, scope).await;
+        let asked = self.ask_metadata(&connection, scope).await.map_err(|e| {
+            let shut_out = e.kind() == ErrorKind::Disconnected && self.options.credentials.is_none();
+            if shut_out { e.advice("a broker that wants SASL closes like this: does it need credentials?") } else { e }
+        });
         // From here on the cluster's own names are used.
         self.pool.forget(&Target::Server(server.clone()));
         asked
@@ -443,8 +448,7 @@ impl Core {
         let mut servers = self.options.bootstrap.iter();
         let mut contacts = tokio::task::JoinSet::new();
         let mut failures = Vec::new();
-        loop {
-            let Some(server) = servers.next().cloned() else { break };
+        while let Some(server) = servers.next().cloned() {
             let core = self.clone();
             contacts.spawn(async move { core.ask_server(&server, &Scope::Named(BTreeSet::new())).await });
             let soon = (tokio::time::Instant::now() + STAGGER).min(deadline);

@@ -48,15 +48,12 @@ pub(crate) async fn establish(server: &Server, peer: &Arc<str>, options: &Option
         let stream = dial(server, within, &name_stage).await?;
         Handshake { stream, buffer: BytesMut::new(), options, next_id: 0 }.run(&name_stage).await
     };
-    let result = match tokio::time::timeout(within, work).await {
-        Ok(result) => result,
-        Err(_) => {
-            let stage = stage.lock().map_or("connecting", |stage| *stage);
-            let message = format!("no answer within {within:?} while {stage}");
-            Err(Error::new(ErrorKind::Timeout, message)
-                .advice("check that the address is right and nothing blocks the way"))
-        }
-    };
+    let result = tokio::time::timeout(within, work).await.unwrap_or_else(|_| {
+        let stage = stage.lock().map_or("connecting", |stage| *stage);
+        let message = format!("no answer within {within:?} while {stage}");
+        Err(Error::new(ErrorKind::Timeout, message)
+            .advice("check that the address is right and nothing blocks the way"))
+    });
     result.map_err(|error| error.on_broker(peer.clone()))
 }
 

@@ -163,17 +163,13 @@ impl Dial {
         self.sender.send_replace(Some(dialled.clone()));
         let mut slots = lock(&slots);
         let Some(slot) = slots.get_mut(&self.target).filter(|slot| slot.server == server) else { return };
-        let before = match dialled {
-            Ok(connection) => {
-                slot.backoff.reset();
-                slot.not_before = None;
-                std::mem::replace(&mut slot.state, State::Live(connection))
-            }
-            Err(_) => {
-                slot.not_before = Some(Instant::now() + slot.backoff.fail(fastrand::f64()));
-                std::mem::replace(&mut slot.state, State::Empty)
-            }
-        };
-        drop(before);
+        if let Ok(connection) = dialled {
+            slot.backoff.reset();
+            slot.not_before = None;
+            slot.state = State::Live(connection);
+        } else {
+            slot.not_before = Some(Instant::now() + slot.backoff.fail(fastrand::f64()));
+            slot.state = State::Empty;
+        }
     }
 }

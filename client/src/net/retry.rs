@@ -33,13 +33,10 @@ impl Retry {
     }
 
     /// Awaits one try, but not beyond the call's deadline.
-    pub(crate) async fn within<T>(&mut self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    pub(crate) async fn within<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         match tokio::time::timeout_at(self.deadline.into(), work).await {
             Ok(result) => result,
-            Err(_) => {
-                self.failures += 1;
-                Err(Error::new(ErrorKind::Timeout, "no answer before the call's deadline"))
-            }
+            Err(_) => Err(Error::new(ErrorKind::Timeout, "no answer before the call's deadline")),
         }
     }
 

@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
 /// What a 2.3 broker offers of the APIs that the tests need.
-pub const OFFERED: &[(ApiKey, i16, i16)] = &[
+pub(crate) const OFFERED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::PRODUCE, 0, 7),
     (ApiKey::LIST_OFFSETS, 0, 5),
     (ApiKey::METADATA, 0, 8),
@@ -34,18 +34,18 @@ pub const OFFERED: &[(ApiKey, i16, i16)] = &[
 ];
 
 /// A listener whose every connection runs the same script.
-pub struct Peer {
-    pub port: u16,
-    pub seen: Seen,
+pub(crate) struct Peer {
+    pub(crate) port: u16,
+    pub(crate) seen: Seen,
     task: AbortHandle,
 }
 
 /// What the client asked, in order: connection, API, version.
-pub type Seen = Arc<Mutex<Vec<(usize, ApiKey, i16)>>>;
+pub(crate) type Seen = Arc<Mutex<Vec<(usize, ApiKey, i16)>>>;
 
 impl Peer {
     /// Runs `script` for each connection.
-    pub async fn start<F>(script: impl Fn(Conversation) -> F + Send + 'static) -> Self
+    pub(crate) async fn start<F>(script: impl Fn(Conversation) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -64,21 +64,21 @@ impl Peer {
         Self { port, seen, task: task.abort_handle() }
     }
 
-    pub fn server(&self) -> String {
+    pub(crate) fn server(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// A builder with waits short enough for tests.
-    pub fn builder(&self) -> ClientBuilder {
+    pub(crate) fn builder(&self) -> ClientBuilder {
         builder([self.server()])
     }
 
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         self.builder().connect().await.unwrap()
     }
 
     /// How often an API was asked.
-    pub fn count(&self, api: ApiKey) -> usize {
+    pub(crate) fn count(&self, api: ApiKey) -> usize {
         self.seen.lock().unwrap().iter().filter(|seen| seen.1 == api).count()
     }
 }
@@ -89,7 +89,7 @@ impl Drop for Peer {
     }
 }
 
-pub fn builder(servers: impl IntoIterator<Item = String>) -> ClientBuilder {
+pub(crate) fn builder(servers: impl IntoIterator<Item = String>) -> ClientBuilder {
     Client::builder()
         .bootstrap(servers)
         .connect_timeout(Duration::from_secs(5))
@@ -100,34 +100,34 @@ pub fn builder(servers: impl IntoIterator<Item = String>) -> ClientBuilder {
 }
 
 /// One connection, seen from the peer.
-pub struct Conversation {
+pub(crate) struct Conversation {
     /// Which connection to this peer, from 0.
-    pub number: usize,
-    pub port: u16,
-    pub stream: TcpStream,
-    pub buffer: BytesMut,
+    pub(crate) number: usize,
+    pub(crate) port: u16,
+    pub(crate) stream: TcpStream,
+    pub(crate) buffer: BytesMut,
     seen: Seen,
 }
 
 /// A request and what answers it.
-pub struct Asked {
-    pub header: RequestHeader,
-    pub body: Bytes,
+pub(crate) struct Asked {
+    pub(crate) header: RequestHeader,
+    pub(crate) body: Bytes,
 }
 
 impl Asked {
-    pub fn api(&self) -> ApiKey {
+    pub(crate) fn api(&self) -> ApiKey {
         self.header.api_key
     }
 
-    pub fn read<M: Message>(&self) -> M {
+    pub(crate) fn read<M: Message>(&self) -> M {
         M::read(self.header.api_version, self.body.clone()).unwrap()
     }
 }
 
 impl Conversation {
     /// The next request, or `None` when the client has closed.
-    pub async fn asked(&mut self) -> Option<Asked> {
+    pub(crate) async fn asked(&mut self) -> Option<Asked> {
         let mut body = self.frame().await?;
         let header = RequestHeader::decode(&mut body).unwrap();
         self.seen.lock().unwrap().push((self.number, header.api_key, header.api_version));
@@ -135,7 +135,7 @@ impl Conversation {
     }
 
     /// The next frame, whatever it holds.
-    pub async fn frame(&mut self) -> Option<Bytes> {
+    pub(crate) async fn frame(&mut self) -> Option<Bytes> {
         loop {
             if let Some(frame) = frame::split_frame(&mut self.buffer, DEFAULT_LIMIT).unwrap() {
                 return Some(frame);
@@ -147,23 +147,23 @@ impl Conversation {
         }
     }
 
-    pub async fn raw(&mut self, bytes: &[u8]) {
+    pub(crate) async fn raw(&mut self, bytes: &[u8]) {
         // The client may have closed by now; the test will see that on its side.
         let _ = self.stream.write_all(bytes).await;
     }
 
-    pub async fn answer(&mut self, asked: &Asked, message: &impl Message) {
+    pub(crate) async fn answer(&mut self, asked: &Asked, message: &impl Message) {
         self.answer_in(asked, asked.header.api_version, message).await;
     }
 
     /// Answers in another version's layout.
-    pub async fn answer_in(&mut self, asked: &Asked, version: i16, message: &impl Message) {
+    pub(crate) async fn answer_in(&mut self, asked: &Asked, version: i16, message: &impl Message) {
         let frame = frame::response_frame(asked.header.correlation_id, version, message).unwrap();
         self.raw(&frame.chunks().concat()).await;
     }
 
     /// Serves ApiVersions and Metadata (this peer is broker 1 and leads `t`-0) until something else is asked.
-    pub async fn next_special(&mut self) -> Option<Asked> {
+    pub(crate) async fn next_special(&mut self) -> Option<Asked> {
         loop {
             let asked = self.asked().await?;
             match asked.api() {
@@ -178,7 +178,7 @@ impl Conversation {
     }
 }
 
-pub fn offered(ranges: &[(ApiKey, i16, i16)]) -> ApiVersionsResponse {
+pub(crate) fn offered(ranges: &[(ApiKey, i16, i16)]) -> ApiVersionsResponse {
     let key = |&(api, min_version, max_version): &(ApiKey, i16, i16)| ApiVersionsResponseKey {
         index: api.0,
         min_version,
@@ -188,7 +188,7 @@ pub fn offered(ranges: &[(ApiKey, i16, i16)]) -> ApiVersionsResponse {
 }
 
 /// Brokers as (id, port), topics as (name, leader of each partition). The first broker is the controller.
-pub fn cluster(brokers: &[(i32, u16)], topics: &[(&str, &[i32])]) -> MetadataResponse {
+pub(crate) fn cluster(brokers: &[(i32, u16)], topics: &[(&str, &[i32])]) -> MetadataResponse {
     let broker = |&(node_id, port): &(i32, u16)| MetadataResponseBroker {
         node_id,
         host: "127.0.0.1".to_owned(),
@@ -216,7 +216,7 @@ pub fn cluster(brokers: &[(i32, u16)], topics: &[(&str, &[i32])]) -> MetadataRes
 }
 
 /// Metadata without what an older version cannot say.
-pub fn fitting(mut metadata: MetadataResponse, version: i16) -> MetadataResponse {
+pub(crate) fn fitting(mut metadata: MetadataResponse, version: i16) -> MetadataResponse {
     if version < 8 {
         let default = MetadataResponse::default();
         metadata.cluster_authorized_operations = default.cluster_authorized_operations;
@@ -224,13 +224,13 @@ pub fn fitting(mut metadata: MetadataResponse, version: i16) -> MetadataResponse
     metadata
 }
 
-pub fn missing_topic(name: &str) -> MetadataResponseTopic {
+pub(crate) fn missing_topic(name: &str) -> MetadataResponseTopic {
     let error_code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
     MetadataResponseTopic { name: name.to_owned(), error_code, ..MetadataResponseTopic::default() }
 }
 
 /// Polls until the condition holds; fails the test after ten seconds.
-pub async fn eventually(what: &str, condition: impl Fn() -> bool) {
+pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < Duration::from_secs(10), "never: {what}");

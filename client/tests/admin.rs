@@ -1,0 +1,171 @@
+//! Topics, offsets and groups, against the development broker.
+
+mod net_support;
+
+use std::time::{Duration, Instant};
+
+use net_support::builder;
+use ottla_client::{Client, Committed, Created, ErrorKind, NewTopic, OffsetAt, TopicPartition};
+use ottla_devbroker::{DevBroker, Fault, Release};
+use ottla_protocol::compression::Compression;
+use ottla_protocol::{ApiKey, ErrorCode};
+
+async fn start(release: Release) -> (DevBroker, Client) {
+    let broker = DevBroker::builder().release(release).start().await.unwrap();
+    let client = builder(broker.bootstrap()).connect().await.unwrap();
+    (broker, client)
+}
+
+fn orders(partitions: i32) -> NewTopic {
+    NewTopic { name: "orders".to_owned(), partitions, replicas: 1 }
+}
+
+const RELEASES: [Release; 3] = [Release::V0_11, Release::V1_0, Release::V2_3];
+
+#[tokio::test]
+async fn a_topic_is_created_once_and_described() {
+    for release in RELEASES {
+        let (broker, client) = start(release).await;
+        assert_eq!(client.topic("orders").await.unwrap(), None);
+        assert_eq!(client.create_topic(&orders(3)).await.unwrap(), Created::New);
+        assert_eq!(client.create_topic(&orders(9)).await.unwrap(), Created::Existed);
+        let topic = client.topic("orders").await.unwrap().unwrap();
+        assert_eq!(topic.partitions.iter().map(|partition| partition.id).collect::<Vec<_>>(), [0, 1, 2]);
+        assert!(topic.partitions.iter().all(|partition| partition.leader.is_some()));
+        assert_eq!(broker.topics(), [("orders".to_owned(), 3)]);
+    }
+}
+
+#[tokio::test]
+async fn topics_come_sorted_and_asking_creates_none() {
+    let (broker, client) = start(Release::V2_3).await;
+    for name in ["b", "c", "a"] {
+        broker.create_topic(name, 1).unwrap();
+    }
+    let names: Vec<_> = client.topics().await.unwrap().iter().map(|topic| topic.name.to_string()).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    assert_eq!(client.topic("on-demand").await.unwrap(), None);
+    let error = client.offsets(&[TopicPartition::new("on-demand", 0)], OffsetAt::Latest).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnknownTopic, "{error}");
+    assert!(error.to_string().starts_with("on-demand-0: UNKNOWN_TOPIC_OR_PARTITION (3)"), "{error}");
+    assert_eq!(broker.topics().len(), 3);
+}
+
+#[tokio::test]
+async fn a_partition_that_a_topic_lacks_is_told_soon_with_the_number_it_has() {
+    let (broker, client) = start(Release::V2_3).await;
+    broker.create_topic("t", 2).unwrap();
+    let start = Instant::now();
+    let error = client.offsets(&[TopicPartition::new("t", 2)], OffsetAt::Latest).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnknownTopic);
+    assert!(error.to_string().contains("the topic has 2 partitions"), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_controller_that_has_moved_is_looked_for_again() {
+    let (broker, client) = start(Release::V2_3).await;
+    let fault = broker.inject(Fault::error(ApiKey::CREATE_TOPICS, ErrorCode::NOT_CONTROLLER).times(2));
+    assert_eq!(client.create_topic(&orders(1)).await.unwrap(), Created::New);
+    assert_eq!(fault.hits(), 2);
+}
+
+#[tokio::test]
+async fn a_creation_whose_answer_was_lost_is_found_to_exist() {
+    let (broker, client) = start(Release::V2_3).await;
+    broker.inject(Fault::close_after_applying(ApiKey::CREATE_TOPICS).times(1));
+    assert_eq!(client.create_topic(&orders(1)).await.unwrap(), Created::Existed);
+    assert_eq!(broker.topics(), [("orders".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn a_refused_creation_says_what_was_wrong() {
+    let (_broker, client) = start(Release::V2_3).await;
+    let too_many = NewTopic { replicas: 5, ..orders(1) };
+    let error = client.create_topic(&too_many).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::INVALID_REPLICATION_FACTOR), "{error}");
+    assert!(
+        error.to_string().contains("topic orders, CreateTopics") && error.to_string().contains("asked for 5"),
+        "{error}"
+    );
+    let bad_name = NewTopic { name: "no blanks".to_owned(), ..orders(1) };
+    let error = client.create_topic(&bad_name).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::INVALID_TOPIC_EXCEPTION), "{error}");
+}
+
+#[tokio::test]
+async fn offsets_of_an_empty_topic_are_zero_and_no_time_is_found() {
+    for release in RELEASES {
+        let (broker, client) = start(release).await;
+        broker.create_topic("t", 3).unwrap();
+        let places: Vec<_> = (0..3).map(|partition| TopicPartition::new("t", partition)).collect();
+        for at in [OffsetAt::Earliest, OffsetAt::Latest, OffsetAt::LatestStable] {
+            let offsets = client.offsets(&places, at).await.unwrap();
+            assert!(offsets.len() == 3 && offsets.values().all(|offset| *offset == 0), "{at:?}: {offsets:?}");
+        }
+        assert!(client.offsets(&places, OffsetAt::Timestamp(0)).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_commit_is_read_back_and_the_uncommitted_is_absent() {
+    for release in RELEASES {
+        let (broker, client) = start(release).await;
+        broker.create_topic("t", 3).unwrap();
+        let places: Vec<_> = (0..3).map(|partition| TopicPartition::new("t", partition)).collect();
+        assert!(client.committed("g", &places).await.unwrap().is_empty());
+        client.commit("g", &[(places[0].clone(), 7, "seven"), (places[2].clone(), 1 << 40, "")]).await.unwrap();
+        let committed = client.committed("g", &places).await.unwrap();
+        assert_eq!(committed.len(), 2);
+        assert_eq!(committed[&places[0]], Committed { offset: 7, metadata: Some("seven".to_owned()) });
+        assert_eq!(committed[&places[2]].offset, 1 << 40);
+        assert!(client.committed("another", &places).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_coordinator_that_is_new_loading_or_elsewhere_is_waited_for() {
+    let (broker, client) = start(Release::V2_3).await;
+    broker.create_topic("t", 1).unwrap();
+    let place = TopicPartition::new("t", 0);
+    let faults = [
+        Fault::error(ApiKey::FIND_COORDINATOR, ErrorCode::COORDINATOR_NOT_AVAILABLE).times(2),
+        Fault::error(ApiKey::OFFSET_COMMIT, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS).times(2),
+        Fault::error(ApiKey::OFFSET_COMMIT, ErrorCode::NOT_COORDINATOR).times(1),
+        Fault::error(ApiKey::OFFSET_FETCH, ErrorCode::NOT_COORDINATOR).times(1),
+        Fault::close_before(ApiKey::OFFSET_FETCH).times(1),
+    ];
+    let faults: Vec<_> = faults.into_iter().map(|fault| broker.inject(fault)).collect();
+    client.commit("g", &[(place.clone(), 3, "")]).await.unwrap();
+    assert_eq!(client.committed("g", std::slice::from_ref(&place)).await.unwrap()[&place].offset, 3);
+    assert!(faults.iter().all(|fault| fault.hits() > 0));
+}
+
+#[tokio::test]
+async fn a_commit_that_the_group_refuses_names_partition_and_group() {
+    let (broker, client) = start(Release::V2_3).await;
+    broker.create_topic("t", 1).unwrap();
+    broker.inject(Fault::error(ApiKey::OFFSET_COMMIT, ErrorCode::UNKNOWN_MEMBER_ID).times(1));
+    let error = client.commit("g", &[(TopicPartition::new("t", 0), 3, "")]).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.starts_with("t-0, OffsetCommit") && text.contains("live members") && text.contains("group g"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_codec_that_a_release_lacks_is_refused_before_anything_is_sent() {
+    let (broker, client) = start(Release::V0_11).await;
+    let error = client.check_compression(Compression::Zstd).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    let text = error.to_string();
+    assert!(
+        text.starts_with("zstd needs Produce v7, Kafka 2.1 or later; broker ") && text.contains("up to v3"),
+        "{text}"
+    );
+    client.check_compression(Compression::Lz4).await.unwrap();
+    assert_eq!(broker.requests(ApiKey::PRODUCE), 0);
+    let (_broker, client) = start(Release::V2_3).await;
+    client.check_compression(Compression::Zstd).await.unwrap();
+}

@@ -1,0 +1,155 @@
+//! SASL PLAIN in both framings, accepted and refused, and nowhere a password.
+
+mod net_support;
+
+use net_support::{Conversation, OFFERED, Peer, offered};
+use ottla_client::{Client, Error, ErrorKind};
+use ottla_devbroker::{DevBroker, Release};
+use ottla_protocol::messages::{
+    ApiVersionsResponse, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeResponse,
+};
+use ottla_protocol::{ApiKey, ErrorCode};
+
+const PASSWORD: &str = "open-sesame";
+
+async fn connect(peer: &Peer) -> Result<Client, Error> {
+    peer.builder().sasl_plain("etl", PASSWORD).connect().await
+}
+
+/// Answers ApiVersions (offering this SaslHandshake at most) and the handshake.
+async fn shake_hands(talk: &mut Conversation, max: i16, answer: SaslHandshakeResponse) {
+    let mut ranges = OFFERED.to_vec();
+    ranges.retain(|range| range.0 != ApiKey::SASL_HANDSHAKE);
+    ranges.push((ApiKey::SASL_HANDSHAKE, 0, max));
+    let asked = talk.asked().await.unwrap();
+    talk.answer(&asked, &ApiVersionsResponse { ..offered(&ranges) }).await;
+    let asked = talk.asked().await.unwrap();
+    assert_eq!(asked.api(), ApiKey::SASL_HANDSHAKE);
+    talk.answer(&asked, &answer).await;
+}
+
+fn no_secret_in(error: &Error) {
+    let mut texts = vec![error.to_string(), format!("{error:?}")];
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        texts.push(format!("{cause} {cause:?}"));
+        source = cause.source();
+    }
+    for text in texts {
+        assert!(!text.contains(PASSWORD), "the password is in: {text}");
+    }
+}
+
+#[tokio::test]
+async fn after_a_handshake_of_version_1_the_token_travels_in_a_request() {
+    let peer = Peer::start(|mut talk| async move {
+        shake_hands(&mut talk, 1, SaslHandshakeResponse::default()).await;
+        let asked = talk.asked().await.unwrap();
+        let token = asked.read::<SaslAuthenticateRequest>().auth_bytes.0;
+        if token == format!("\0etl\0{PASSWORD}") {
+            talk.answer(&asked, &SaslAuthenticateResponse::default()).await;
+            while talk.next_special().await.is_some() {}
+        }
+    })
+    .await;
+    let client = connect(&peer).await.unwrap();
+    assert!(!format!("{client:?}").contains(PASSWORD));
+    let seen = peer.seen.lock().unwrap().clone();
+    let expected = [
+        // An old broker takes a higher version for a GSSAPI token.
+        (0, ApiKey::API_VERSIONS, 0),
+        (0, ApiKey::SASL_HANDSHAKE, 1),
+        (0, ApiKey::SASL_AUTHENTICATE, 1),
+        (0, ApiKey::API_VERSIONS, 2),
+    ];
+    assert_eq!(seen[..4], expected);
+}
+
+#[tokio::test]
+async fn after_a_handshake_of_version_0_the_token_travels_raw_and_a_frame_of_nothing_accepts_it() {
+    let peer = Peer::start(|mut talk| async move {
+        shake_hands(&mut talk, 0, SaslHandshakeResponse::default()).await;
+        if talk.frame().await.unwrap() == format!("\0etl\0{PASSWORD}") {
+            talk.raw(&[0, 0, 0, 0]).await;
+            while talk.next_special().await.is_some() {}
+        }
+    })
+    .await;
+    connect(&peer).await.unwrap();
+    assert_eq!(peer.seen.lock().unwrap()[2], (0, ApiKey::API_VERSIONS, 2));
+}
+
+#[tokio::test]
+async fn a_refusal_in_version_1_is_told_in_the_brokers_words_and_once() {
+    let peer = Peer::start(|mut talk| async move {
+        shake_hands(&mut talk, 1, SaslHandshakeResponse::default()).await;
+        let asked = talk.asked().await.unwrap();
+        let answer = SaslAuthenticateResponse {
+            error_code: ErrorCode::SASL_AUTHENTICATION_FAILED,
+            error_message: Some("Invalid username or password".to_owned()),
+            ..SaslAuthenticateResponse::default()
+        };
+        talk.answer(&asked, &answer).await;
+    })
+    .await;
+    let error = connect(&peer).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Authentication);
+    assert!(!error.is_retriable());
+    assert!(error.to_string().contains("Invalid username or password") && error.to_string().contains(&peer.server()));
+    assert_eq!(peer.count(ApiKey::SASL_AUTHENTICATE), 1, "more tries may lock the account");
+    no_secret_in(&error);
+}
+
+#[tokio::test]
+async fn a_refusal_in_version_0_is_a_close_and_told_as_what_it_is() {
+    let peer = Peer::start(|mut talk| async move {
+        shake_hands(&mut talk, 0, SaslHandshakeResponse::default()).await;
+        talk.frame().await;
+    })
+    .await;
+    let error = connect(&peer).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Authentication);
+    assert!(error.to_string().contains("check user name and password"), "{error}");
+    no_secret_in(&error);
+}
+
+#[tokio::test]
+async fn a_mechanism_that_is_not_enabled_is_told_with_those_that_are() {
+    let peer = Peer::start(|mut talk| async move {
+        let mechanisms = vec!["GSSAPI".to_owned(), "SCRAM-SHA-256".to_owned()];
+        let error_code = ErrorCode::UNSUPPORTED_SASL_MECHANISM;
+        shake_hands(&mut talk, 1, SaslHandshakeResponse { error_code, mechanisms }).await;
+        talk.asked().await;
+    })
+    .await;
+    let error = connect(&peer).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Authentication);
+    assert!(error.to_string().contains("asked for PLAIN, the broker has GSSAPI, SCRAM-SHA-256"), "{error}");
+}
+
+#[tokio::test]
+async fn a_broker_without_sasl_says_so() {
+    let peer = Peer::start(|mut talk| async move {
+        let error_code = ErrorCode::ILLEGAL_SASL_STATE;
+        shake_hands(&mut talk, 1, SaslHandshakeResponse { error_code, ..SaslHandshakeResponse::default() }).await;
+        talk.asked().await;
+    })
+    .await;
+    let error = connect(&peer).await.unwrap_err();
+    assert!(error.to_string().contains("connect without credentials"), "{error}");
+}
+
+#[tokio::test]
+async fn the_development_broker_takes_the_right_password_and_no_other() {
+    for release in [Release::V0_11, Release::V2_3] {
+        let broker = DevBroker::builder().release(release).sasl_plain(&[("etl", PASSWORD)]).start().await.unwrap();
+        let builder = || net_support::builder(broker.bootstrap());
+        let client = builder().sasl_plain("etl", PASSWORD).connect().await.unwrap();
+        assert!(client.topics().await.unwrap().is_empty());
+        let error = builder().sasl_plain("etl", "wrong-one").connect().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
+        assert!(!error.to_string().contains("wrong-one"));
+        let error = builder().connect().await.unwrap_err();
+        assert!(error.to_string().contains("SASL"), "{error}");
+    }
+}
