@@ -30,6 +30,8 @@ impl Item {
 pub(super) struct Chunk {
     pub(super) partition: TopicPartition,
     pub(super) batches: Batches,
+    /// How many bytes of whole batches it has left, so that it is let go with its last one.
+    pub(super) left: usize,
     pub(super) filter: AbortFilter,
     pub(super) high_watermark: i64,
     /// Kept for its `Drop`: the frame's bytes count until the last of its chunks is gone, as its memory does.

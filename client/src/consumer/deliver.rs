@@ -52,7 +52,10 @@ pub(super) fn next_batch(
     options: &ConsumerOptions,
 ) -> Option<Result<Ready, Broken>> {
     match chunk.batches.next()? {
-        Ok(batch) => Some(ready(chunk, &batch, decompressor, options)),
+        Ok(batch) => {
+            chunk.left = chunk.left.saturating_sub(batch.bytes().len());
+            Some(ready(chunk, &batch, decompressor, options))
+        }
         Err(error) => Some(Err(Broken::Records { error, next: None })),
     }
 }

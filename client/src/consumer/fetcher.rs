@@ -162,6 +162,8 @@ struct Part {
 struct Extent {
     /// Where the last whole batch ends.
     end: Option<i64>,
+    /// How many bytes the whole batches have.
+    len: usize,
     /// A batch that cannot be read stands behind the whole ones. Found again, and told, when it is to be delivered.
     broken: bool,
 }
@@ -170,6 +172,7 @@ fn extent(records: &Bytes) -> Extent {
     let mut extent = Extent::default();
     for batch in Batches::new(records.clone()) {
         let span = batch.ok().and_then(|batch| {
+            extent.len += batch.bytes().len();
             let header = batch.header();
             Span::new(header.base_offset, header.last_offset_delta)
         });
@@ -287,6 +290,7 @@ fn chunk(part: Part, hold: &Arc<Hold>) -> Chunk {
     Chunk {
         partition: part.partition,
         batches: Batches::new(part.records),
+        left: if part.extent.broken { usize::MAX } else { part.extent.len },
         filter: AbortFilter::new(aborted.collect()),
         high_watermark: part.answer.high_watermark,
         _hold: hold.clone(),

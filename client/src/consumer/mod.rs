@@ -181,7 +181,9 @@ impl Consumer {
                     let mut board = self.shared.board();
                     let from = board.deliver(&chunk.partition, ready.span);
                     let fetched = from.map(|from| ready.fetched(&chunk, from));
-                    board.put_back(Item::Data(chunk));
+                    if chunk.left > 0 {
+                        board.put_back(Item::Data(chunk));
+                    }
                     if let Some(fetched) = fetched {
                         return Some(Ok(fetched));
                     }
