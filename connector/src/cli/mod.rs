@@ -108,11 +108,17 @@ fn finish(result: Result<Exit, Failure>) -> Exit {
     }
 }
 
-/// One line for a panic, with its place. A message made at run time is left out: it may hold a user's data.
 fn report_panic(info: &PanicHookInfo<'_>) {
-    let place = info.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
-    let what = info.payload().downcast_ref::<&'static str>().map_or_else(String::new, |what| format!(": {what}"));
-    say(&format!("error: internal error{place}{what}\n  help: this is a bug in ottla; please report this line and the command"));
+    let place = info.location().map(|at| (at.file(), at.line()));
+    say(&panic_report(place, info.payload().downcast_ref::<&'static str>().copied()));
+}
+
+/// The report of a panic. `fixed` is its message if that stands in the source; one made at run time is left out,
+/// because it may hold a user's data.
+fn panic_report(place: Option<(&str, u32)>, fixed: Option<&'static str>) -> String {
+    let place = place.map_or_else(String::new, |(file, line)| format!(" at {file}:{line}"));
+    let what = fixed.map_or_else(String::new, |what| format!(": {what}"));
+    format!("error: internal error{place}{what}\n  help: this is a bug in ottla; please report this line and the command")
 }
 
 /// `-v` for progress, `-vv`, `-vvv`; `OTTLA_LOG` takes a filter in the form of `tracing` and wins.
@@ -163,5 +169,39 @@ pub fn print(text: &str) -> Result<(), Failure> {
             Err(Failure::environment(format!("standard output cannot be written to: {error}")))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_panic_is_reported_without_what_was_put_together_at_run_time() {
+        let report = panic_report(Some(("src/x.rs", 7)), Some("no such state"));
+        assert!(report.starts_with("error: internal error at src/x.rs:7: no such state\n"), "{report}");
+
+        let seen = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&seen);
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let fixed = info.payload().downcast_ref::<&'static str>().copied();
+            *kept.lock().unwrap() = panic_report(info.location().map(|at| (at.file(), at.line())), fixed);
+        }));
+        let password = "hunter2";
+        let ended = panic::catch_unwind(|| panic!("login with {password}"));
+        panic::set_hook(before);
+        assert!(ended.is_err());
+        let seen = seen.lock().unwrap();
+        assert!(seen.contains("internal error at ") && !seen.contains("hunter2"), "{seen}");
     }
 }

@@ -315,7 +315,7 @@ async fn target(steps: &mut Steps, kafka: &Kafka, client: &Client, limit: Durati
                 );
             }
             Err(problem) => {
-                steps.fail(TARGET, problem.text, format!("may this user describe and write the topic {name}?"))
+                steps.fail(TARGET, problem.text, format!("may this user describe and write the topic {name}?"));
             }
         },
     }
