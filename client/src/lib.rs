@@ -1,4 +1,46 @@
-//! A Kafka client in pure Rust on Tokio, for brokers from 0.11 to 4.x.
+//! A Kafka client in pure Rust on Tokio, for brokers from 0.11 to 4.x: no C anywhere, one static binary.
+//!
+//! ```
+//! use ottla_client::{Client, NewTopic, OffsetAt, TopicPartition};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let broker = ottla_devbroker::DevBroker::builder().start().await?;
+//! # let servers = broker.bootstrap();
+//! let client = Client::builder().bootstrap(servers).client_id("shop").connect().await?;
+//!
+//! let topic = NewTopic { name: "orders".to_owned(), partitions: 3, replicas: 1 };
+//! client.create_topic(&topic).await?;
+//!
+//! let partition = TopicPartition::new("orders", 0);
+//! let ends = client.offsets(&[partition.clone()], OffsetAt::Latest).await?;
+//! client.commit("billing", &[(partition.clone(), ends[&partition], "caught up")]).await?;
+//! # assert_eq!(client.committed("billing", &[partition.clone()]).await?[&partition].offset, 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it is made
+//!
+//! One [`Client`] is one handle on a cluster; producers, consumers and everything else are made from it and share its
+//! knowledge of who leads what, not its connections: each purpose has its own connection to a broker, so that a fetch that
+//! waits for data holds up nothing else. All that decides (which version, which leader, which batch, when again) is in pure
+//! machines that tests drive with made-up time and chance; only the drivers around them await.
+//!
+//! # What every call keeps
+//!
+//! - It ends by its deadline. What a later try may mend is tried again until then, with growing pauses; the last error says
+//!   how often and for how long.
+//! - Its [`Error`] says where, what, and what to do; programs ask it questions ([`Error::kind`], [`Error::code`],
+//!   [`Error::is_retriable`], [`Error::maybe_written`]).
+//! - Its future may be dropped at any point. Nothing it leaves behind outlives the client.
+//! - No topic comes into being but by [`Client::create_topic`], however the brokers are set.
+//!
+//! # What it does not do, on purpose
+//!
+//! No blocking calls and no runtime of its own: it runs on the caller's Tokio. No unbounded queue and no hidden thread. No
+//! broker before 0.11, which has no record batches v2. Not yet: consumer groups, transactions, TLS, and SASL mechanisms other
+//! than PLAIN.
 
 mod admin;
 mod client;

@@ -1,11 +1,13 @@
 //! The cluster as the rest of the client sees it: brokers to ask, leaders to find, all kept fresh by one task.
 
-use std::collections::{BTreeSet, HashMap};
+mod refresh;
+
+use std::collections::HashMap;
 use std::ops::{Deref, RangeInclusive};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ottla_protocol::messages::{FindCoordinatorRequest, Message, MetadataRequest, MetadataRequestTopic, Request};
+use ottla_protocol::messages::{FindCoordinatorRequest, Message, Request};
 use ottla_protocol::{ApiKey, ErrorCode};
 use tokio::sync::{Notify, watch};
 
@@ -353,151 +355,6 @@ impl Core {
     }
 }
 
-/// Keeping fresh.
-impl Core {
-    /// Runs rounds of asking for metadata whenever they are due.
-    async fn keep_fresh(self: Arc<Self>) {
-        loop {
-            let due = self.tracking().tracker.due();
-            tokio::select! {
-                () = self.wake.notified() => {}
-                () = sleep_until(due) => self.run_round().await,
-            }
-        }
-    }
-
-    async fn run_round(&self) {
-        let (number, interest) = {
-            let mut tracking = self.tracking();
-            tracking.tracker.start(Instant::now());
-            tracking.started += 1;
-            (tracking.started, tracking.tracker.interest().clone())
-        };
-        let asked = tokio::time::timeout(self.options.api_timeout, self.fetch_metadata(&Scope::Named(interest))).await;
-        let result = asked.unwrap_or_else(|_| {
-            let message = format!("no broker has answered within {:?}", self.options.api_timeout);
-            Err(Error::new(ErrorKind::Timeout, message).in_api(ApiKey::METADATA))
-        });
-        if let Err(error) = &result {
-            tracing::warn!(%error, "metadata could not be refreshed");
-            self.tracking().tracker.fail(Instant::now(), fastrand::f64());
-        }
-        self.rounds.send_replace(Round { number, error: result.err() });
-    }
-
-    /// Asks the brokers one after another, then the bootstrap servers: all known brokers may be gone (KIP-899).
-    async fn fetch_metadata(&self, scope: &Scope) -> Result<(), Error> {
-        let mut failures = Vec::new();
-        let mut brokers = self.brokers_by_readiness();
-        while let Some(node) = brokers.pop() {
-            let asked = async {
-                let connection = self.pool.node(&node, Lane::Other).await?;
-                self.ask_metadata(&connection, scope).await
-            };
-            match asked.await {
-                Ok(()) => return Ok(()),
-                Err(error) => failures.push(error),
-            }
-        }
-        for server in &self.options.bootstrap {
-            match self.ask_server(server, scope).await {
-                Ok(()) => return Ok(()),
-                Err(error) => failures.push(error),
-            }
-        }
-        Err(none_answered(failures))
-    }
-
-    async fn ask_server(&self, server: &Server, scope: &Scope) -> Result<(), Error> {
-        let connection = self.pool.server(server).await?;
-        let asked = self.ask_metadata(&connection, scope).await.map_err(|e| {
-            let shut_out = e.kind() == ErrorKind::Disconnected && self.options.credentials.is_none();
-            if shut_out { e.advice("a broker that wants SASL closes like this: does it need credentials?") } else { e }
-        });
-        // From here on the cluster's own names are used.
-        self.pool.forget(&Target::Server(server.clone()));
-        asked
-    }
-
-    async fn ask_metadata(&self, connection: &Arc<Connection>, scope: &Scope) -> Result<(), Error> {
-        let deadline = Instant::now() + self.options.request_timeout;
-        let make = |version| metadata_request(version, scope);
-        let (version, answer) = ask_on(connection, MetadataRequest::VERSIONS, make, deadline).await?;
-        let scope = if names_may_create(version) { &Scope::All } else { scope };
-        let mut tracking = self.tracking();
-        let changes = tracking.tracker.succeed(Instant::now(), scope, &answer).map_err(|e| {
-            Error::new(ErrorKind::Corrupt, e.to_string()).in_api(ApiKey::METADATA).on_broker(connection.peer().clone())
-        })?;
-        for place in &changes.moves {
-            tracing::debug!(%place, "the leader has moved");
-        }
-        if changes.changed {
-            // Sent under the lock, so that an older snapshot never overtakes a newer one.
-            self.snapshots.send_replace(tracking.tracker.snapshot());
-        }
-        drop(tracking);
-        self.wake.notify_one();
-        Ok(())
-    }
-
-    /// The first contact: every server gets its turn half a second after the one before, or as soon as that one has failed;
-    /// the first to answer wins. A refused password ends it, since others would refuse it too and may lock the account.
-    async fn bootstrap(self: &Arc<Self>) -> Result<(), Error> {
-        const STAGGER: Duration = Duration::from_millis(500);
-        let deadline = tokio::time::Instant::now() + self.options.api_timeout;
-        let mut servers = self.options.bootstrap.iter();
-        let mut contacts = tokio::task::JoinSet::new();
-        let mut failures = Vec::new();
-        while let Some(server) = servers.next().cloned() {
-            let core = self.clone();
-            contacts.spawn(async move { core.ask_server(&server, &Scope::Named(BTreeSet::new())).await });
-            let soon = (tokio::time::Instant::now() + STAGGER).min(deadline);
-            if let Ok(Some(contact)) = tokio::time::timeout_at(soon, contacts.join_next()).await
-                && heard(contact, &mut failures)?
-            {
-                return Ok(());
-            }
-        }
-        while let Ok(Some(contact)) = tokio::time::timeout_at(deadline, contacts.join_next()).await {
-            if heard(contact, &mut failures)? {
-                return Ok(());
-            }
-        }
-        Err(none_answered(failures))
-    }
-}
-
-/// Whether a first contact succeeded; its failure is kept, or ends the whole attempt.
-fn heard(contact: Result<Result<(), Error>, tokio::task::JoinError>, failures: &mut Vec<Error>) -> Result<bool, Error> {
-    match contact {
-        Ok(Ok(())) => Ok(true),
-        Ok(Err(error)) if error.is_retriable() => {
-            failures.push(error);
-            Ok(false)
-        }
-        Ok(Err(error)) => Err(error),
-        Err(e) => Err(Error::new(ErrorKind::Closed, format!("the first contact was cut off: {e}"))),
-    }
-}
-
-/// What each one said, in one error. Its kind is the most telling of them.
-fn none_answered(failures: Vec<Error>) -> Error {
-    let mut failures = failures;
-    if failures.len() == 1
-        && let Some(only) = failures.pop()
-    {
-        return only;
-    }
-    let telling = failures.iter().find(|error| !error.is_retriable()).or(failures.first());
-    let kind = telling.map_or(ErrorKind::Timeout, Error::kind);
-    let said: Vec<_> = failures.iter().map(|error| format!("\n  {error}")).collect();
-    let message = match said.len() {
-        0 => "no broker answered in time".to_owned(),
-        some => format!("none of {some} brokers answered:{}", said.concat()),
-    };
-    Error::new(kind, message)
-}
-
 pub(crate) fn leaderless(metadata: &Metadata, place: &TopicPartition) -> Error {
     let error = match metadata.topic(&place.topic) {
         None => Error::from_code(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
@@ -536,29 +393,4 @@ async fn ask_on<R: Request>(
         return Err(Error::new(ErrorKind::Timeout, message).in_api(R::KEY).on_broker(connection.peer().clone()));
     };
     Ok((version, pending?.await?))
-}
-
-/// Before version 4 a broker creates what it is asked for by name, if it is set so.
-fn names_may_create(version: i16) -> bool {
-    version < 4
-}
-
-fn metadata_request(version: i16, scope: &Scope) -> MetadataRequest {
-    let topics = match scope {
-        Scope::Named(names) if !names_may_create(version) => {
-            Some(names.iter().map(|name| MetadataRequestTopic { name: name.to_string() }).collect())
-        }
-        // Version 0 says "all" with an empty list.
-        _ if version == 0 => Some(Vec::new()),
-        _ => None,
-    };
-    let allow_auto_topic_creation = names_may_create(version);
-    MetadataRequest { topics, allow_auto_topic_creation, ..MetadataRequest::default() }
-}
-
-async fn sleep_until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant.into()).await,
-        None => std::future::pending().await,
-    }
 }
