@@ -32,7 +32,7 @@ pub(super) fn put_head(out: &mut Vec<u8>, timestamp_delta: i64, offset_delta: i3
         let length = short(raw_body);
         let head = Short { len: length.len + 1, ..length }.then(fields);
         if raw_body < SHORT && head.len as usize <= size_of::<u64>() {
-            out.reserve(body + 2);
+            out.reserve(body + length.len as usize);
             store(out, head);
             return;
         }
@@ -43,8 +43,9 @@ pub(super) fn put_head(out: &mut Vec<u8>, timestamp_delta: i64, offset_delta: i3
 #[inline(never)]
 fn put_long_head(out: &mut Vec<u8>, fields: [u64; 3], rest: usize) {
     let body = 1 + fields.into_iter().map(raw_len).sum::<usize>() + rest;
-    out.reserve(body + 5);
-    put_raw(out, u64::from(zigzag(body as i32)));
+    let raw_body = u64::from(zigzag(body as i32));
+    out.reserve(body + raw_len(raw_body));
+    put_raw(out, raw_body);
     out.push(0);
     for field in fields {
         put_raw(out, field);
