@@ -54,11 +54,14 @@ mod producer;
 mod sasl;
 mod topic_partition;
 
+pub use crate::core::accumulator::{Outgoing, OutgoingHeaders};
 pub use crate::core::isolation::Isolation;
+pub use crate::core::partitioner::Unkeyed;
 pub use admin::{Created, NewTopic};
 pub use client::{Broker, Client, Partition, Topic};
 pub use config::ClientBuilder;
 pub use consumer::{Consumer, ConsumerOptions, Fetched, Records};
 pub use error::{Error, ErrorKind};
 pub use offsets::{Committed, OffsetAt};
+pub use producer::{Ack, Acks, Delivery, Producer, ProducerOptions, TopicProducer};
 pub use topic_partition::TopicPartition;

@@ -79,7 +79,17 @@ pub(crate) struct PartitionQueue {
     batch_bytes: usize,
     /// How large the last batches got.
     hint: usize,
-    closed: Option<Error>,
+    stage: Stage,
+}
+
+/// How far it is from its end.
+#[derive(Debug)]
+enum Stage {
+    Open,
+    /// It takes no more records; those it has still go out.
+    Closing(Error),
+    /// Nothing is sent any more.
+    Closed(Error),
 }
 
 /// What the queue remembers of a batch that is under way.
@@ -163,7 +173,7 @@ impl PartitionQueue {
             next_number: 0,
             batch_bytes: limits.batch_bytes,
             hint: FIRST_GRANT.min(limits.batch_bytes),
-            closed: None,
+            stage: Stage::Open,
             limits,
         }
     }
@@ -183,7 +193,7 @@ impl PartitionQueue {
     /// What has to happen before a record of this size fits. Seals the open batch if that is full.
     #[cold]
     fn make_room(&mut self, size: usize) -> Append {
-        if let Some(error) = &self.closed {
+        if let Stage::Closing(error) | Stage::Closed(error) = &self.stage {
             return Append::Closed(error.clone());
         }
         if let Some(open) = &self.open {
@@ -358,12 +368,12 @@ impl PartitionQueue {
 
     fn retry(&mut self, mut batch: Batch, error: Error, now: Instant) -> Completion {
         batch.last_error = Some(error);
-        if let Some(error) = &self.closed {
+        if let Stage::Closed(error) = &self.stage {
             let error = error.clone();
             return self.give_up(batch, error);
         }
         if self.is_expired(batch.created, now) {
-            let error = self.timed_out(&batch);
+            let error = self.timed_out(&batch, None);
             return self.give_up(batch, error);
         }
         self.paused_until = self.paused_until.max(Some(now + self.limits.retry_backoff));
@@ -408,15 +418,15 @@ impl PartitionQueue {
         }
     }
 
-    /// Gives up what was not delivered in time and is not under way.
-    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Finished> {
+    /// Gives up what was not delivered in time and is not under way. `why` is what keeps batches from being sent.
+    pub(crate) fn expire(&mut self, now: Instant, why: Option<&Error>) -> Vec<Finished> {
         let mut finished = Vec::new();
         while self.head_created().is_some_and(|created| self.is_expired(created, now)) {
             if self.ready.is_empty() {
                 self.seal();
             }
             let Some(batch) = self.ready.pop_front() else { break };
-            let error = self.timed_out(&batch);
+            let error = self.timed_out(&batch, why);
             finished.push(self.fail(batch, error));
         }
         if !finished.is_empty() && self.blocked == Blocked::Answer {
@@ -429,17 +439,14 @@ impl PartitionQueue {
         created + self.limits.delivery_timeout <= now
     }
 
-    fn timed_out(&self, batch: &Batch) -> Error {
+    fn timed_out(&self, batch: &Batch, why: Option<&Error>) -> Error {
         let limit = self.limits.delivery_timeout;
-        let message = match &batch.last_error {
-            Some(last) => format!("not delivered within {limit:?}; the last attempt failed: {last}"),
-            None => format!("not delivered within {limit:?}; its partition's leader could not be reached in that time"),
+        let message = format!("not delivered within the delivery timeout of {limit:?}");
+        let error = match batch.last_error.as_ref().or(why) {
+            Some(cause) => Error::new(ErrorKind::Timeout, format!("{message}: {cause}")).with_source(cause.clone()),
+            None => Error::new(ErrorKind::Timeout, message).advice("its partition had no leader that could be reached"),
         };
-        let error = Error::new(ErrorKind::Timeout, message).gave_up(batch.attempts, limit);
-        match &batch.last_error {
-            Some(last) => error.with_source(last.clone()),
-            None => error,
-        }
+        error.gave_up(batch.attempts, limit)
     }
 
     /// Seals what there is, and names all that is not resolved yet.
@@ -449,18 +456,35 @@ impl PartitionQueue {
         sent.chain(self.ready.iter().map(|batch| batch.cell().clone())).collect()
     }
 
-    /// Takes no more records, and gives up what is not under way. What is under way is told when it comes back.
-    pub(crate) fn close(&mut self, error: &Error) -> Vec<Finished> {
-        self.closed = Some(error.clone());
+    /// Takes no more records from now on. What there is still goes out.
+    pub(crate) fn refuse(&mut self, error: &Error) {
         self.seal();
         self.open = None;
-        let ready = std::mem::take(&mut self.ready);
-        ready.into_iter().map(|batch| self.fail(batch, error.clone())).collect()
+        if let Stage::Open = self.stage {
+            self.stage = Stage::Closing(error.clone());
+        }
     }
 
-    /// Whether a batch is open, so that the next record may find room.
-    pub(crate) fn is_open(&self) -> bool {
-        self.open.is_some()
+    /// Takes no more records, and gives up what is not under way. What is under way is told when it comes back.
+    pub(crate) fn close(&mut self, error: &Error) -> Vec<Finished> {
+        self.refuse(error);
+        self.stage = Stage::Closed(error.clone());
+        self.fail_ready(error)
+    }
+
+    /// The identity that it waits for did not come: it will say again that it wants one.
+    pub(crate) fn want_identity_again(&mut self) {
+        if self.blocked == Blocked::Identity {
+            self.blocked = Blocked::No;
+        }
+    }
+
+    /// Gives up what is not under way, since something is wrong that time does not heal.
+    pub(crate) fn fail_ready(&mut self, error: &Error) -> Vec<Finished> {
+        self.seal();
+        self.blocked = Blocked::No;
+        let ready = std::mem::take(&mut self.ready);
+        ready.into_iter().map(|batch| self.fail(batch, error.clone())).collect()
     }
 }
 
@@ -488,7 +512,7 @@ fn may_be_written(code: ErrorCode) -> bool {
 }
 
 /// Whether sending again would fail again: nothing that time heals.
-fn is_final(error: &Error) -> bool {
+pub(crate) fn is_final(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Config

@@ -138,6 +138,14 @@ impl Batch {
         Ok(sealed.bytes())
     }
 
+    /// The buffer that it was compressed from, once; its memory is given back.
+    pub(crate) fn take_spare(&mut self) -> Option<Vec<u8>> {
+        let Content::Sealed(sealed, _) = &mut self.content else { return None };
+        let spare = sealed.take_spare()?;
+        self.grant.shrink_to(sealed.len());
+        Some(spare)
+    }
+
     /// Cuts it in two, in order, since a broker found it too large. Numbered batches stay numbered as they were: the two
     /// halves have the same numbers together.
     pub(crate) fn split(mut self, decompressor: &mut Decompressor) -> Result<[Self; 2], Finished> {

@@ -95,6 +95,12 @@ impl Cell {
         Poll::Pending
     }
 
+    /// The first failure among its records, as far as they are resolved.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        let failure = |parts: &[Part]| parts.iter().find_map(|part| part.outcome.as_ref().err().cloned());
+        self.done.get().map_or_else(|| failure(&self.lock().parts), |parts| failure(parts))
+    }
+
     /// One more batch will resolve a part.
     pub(crate) fn add_part(&self) {
         self.lock().outstanding += 1;

@@ -36,10 +36,7 @@ impl Outgoing<'_> {
         match self.headers {
             OutgoingHeaders::None => record_size_bound(key, value, &[]),
             OutgoingHeaders::List(headers) => record_size_bound(key, value, headers),
-            OutgoingHeaders::Raw(headers) => {
-                let size = |header: Header<'_>| record_size_bound(0, 0, &[header]);
-                record_size_bound(key, value, &[]) + headers.iter().map(size).sum::<usize>()
-            }
+            OutgoingHeaders::Raw(headers) => record_size_bound(key, value, &[]) + headers.encoded_len(),
         }
     }
 }

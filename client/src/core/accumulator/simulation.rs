@@ -170,7 +170,7 @@ impl World {
 
     /// The sender's turn.
     fn drain(&mut self) {
-        self.queue.expire(self.now).into_iter().for_each(|finished| drop(finished.deliver()));
+        self.queue.expire(self.now, None).into_iter().for_each(|finished| drop(finished.deliver()));
         loop {
             let early = self.chance.percent(10);
             match self.queue.drain(self.now, usize::MAX, early) {

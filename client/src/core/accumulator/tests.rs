@@ -254,7 +254,7 @@ fn memory_returns_from_failed_expired_split_and_abandoned_batches_too() {
     drop(rig.drain().unwrap());
     rig.send(b"too late");
     rig.wait(TIMEOUT);
-    rig.queue.expire(rig.now).into_iter().for_each(|finished| drop(finished.deliver()));
+    rig.queue.expire(rig.now, None).into_iter().for_each(|finished| drop(finished.deliver()));
     assert_eq!(rig.budget.used(), 0);
 }
 
@@ -420,9 +420,9 @@ fn what_was_never_sent_expires_and_says_that_it_was_not_written() {
     let mut rig = Rig::new(true, 1 << 20);
     let ticket = rig.send(b"a");
     rig.wait(TIMEOUT - Duration::from_millis(1));
-    assert!(rig.queue.expire(rig.now).is_empty());
+    assert!(rig.queue.expire(rig.now, None).is_empty());
     rig.wait(Duration::from_millis(1));
-    let finished = rig.queue.expire(rig.now);
+    let finished = rig.queue.expire(rig.now, None);
     assert_eq!(finished.len(), 1);
     for finished in finished {
         assert!(!finished.error().unwrap().maybe_written());
@@ -437,7 +437,7 @@ fn what_is_under_way_does_not_expire_and_what_was_lost_says_that_it_may_be_writt
     let ticket = rig.send_batch(b"a");
     let batch = rig.drain().unwrap();
     rig.wait(TIMEOUT);
-    assert!(rig.queue.expire(rig.now).is_empty());
+    assert!(rig.queue.expire(rig.now, None).is_empty());
     assert_eq!(ticket.outcome(), None);
     let error = Error::new(ErrorKind::Timeout, "no answer").written_maybe(true);
     let Completion::Finished(finished) = rig.queue.complete(batch, Attempt::Lost(error), rig.now) else {
@@ -459,7 +459,10 @@ fn an_expired_batch_leaves_no_gap_if_the_broker_has_it() {
     rig.lose(first);
     rig.lose(second);
     rig.wait(Duration::from_secs(60));
-    assert_eq!(rig.queue.expire(rig.now).into_iter().filter_map(deliver).collect::<Vec<_>>(), [ErrorKind::Timeout]);
+    assert_eq!(
+        rig.queue.expire(rig.now, None).into_iter().filter_map(deliver).collect::<Vec<_>>(),
+        [ErrorKind::Timeout]
+    );
     rig.send_batch(b"new");
     let again = rig.drain().unwrap();
     assert_eq!(base_sequence(&again), 2);
@@ -479,7 +482,7 @@ fn behind_a_real_gap_nothing_is_written_twice() {
     rig.lose(first);
     rig.lose(second);
     rig.wait(Duration::from_secs(60));
-    rig.queue.expire(rig.now).into_iter().for_each(|finished| drop(finished.deliver()));
+    rig.queue.expire(rig.now, None).into_iter().for_each(|finished| drop(finished.deliver()));
     let new = rig.send_batch(b"new");
     let again = rig.drain().unwrap();
     // It was lost once, so it may still arrive from the old connection: another number could make it appear twice.
@@ -516,7 +519,7 @@ fn a_refusal_after_the_append_says_that_it_may_be_written() {
     let batch = rig.drain().unwrap();
     rig.refuse(batch, ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND);
     rig.wait(TIMEOUT);
-    let finished = rig.queue.expire(rig.now);
+    let finished = rig.queue.expire(rig.now, None);
     assert!(finished[0].error().unwrap().maybe_written());
     finished.into_iter().for_each(|finished| drop(finished.deliver()));
 }
