@@ -93,9 +93,9 @@ impl DevBroker {
     /// `host:port` of every node, in order; those of killed nodes too.
     pub fn bootstrap(&self) -> Vec<String> {
         let cluster = self.shared.cluster();
-        let address = |node: &Node| match node.host.contains(':') {
-            true => format!("[{}]:{}", node.host, node.port),
-            false => format!("{}:{}", node.host, node.port),
+        let address = |node: &Node| {
+            let bracketed = if node.host.contains(':') { format!("[{}]", node.host) } else { node.host.clone() };
+            format!("{bracketed}:{}", node.port)
         };
         cluster.nodes().iter().map(address).collect()
     }
@@ -308,7 +308,7 @@ fn read_batch(stored: &Stored, records: &mut Vec<LogRecord>) -> Result<(), Strin
         let batch = batch.map_err(|error| error.to_string())?;
         let open = batch.open(&mut decompressor, OPEN_LIMIT).map_err(|error| error.to_string())?;
         let header = batch.header();
-        for record in open.iter() {
+        for record in &open {
             let record = record.map_err(|error| error.to_string())?;
             let owned = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice);
             records.push(LogRecord {

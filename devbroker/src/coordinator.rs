@@ -72,7 +72,7 @@ impl Coordinator {
         now: Duration,
         client_id: &str,
         needs_id_first: bool,
-        request: JoinGroupRequest,
+        request: &JoinGroupRequest,
     ) -> Option<JoinGroupResponse> {
         let answer = {
             let mut desk = self.desk();
@@ -89,7 +89,7 @@ impl Coordinator {
     }
 
     /// Syncs, and waits for the leader. `None`: the broker stops.
-    pub(crate) async fn sync(&self, now: Duration, request: SyncGroupRequest) -> Option<SyncGroupResponse> {
+    pub(crate) async fn sync(&self, now: Duration, request: &SyncGroupRequest) -> Option<SyncGroupResponse> {
         let answer = {
             let mut desk = self.desk();
             let (ticket, answer) = desk.ticket();

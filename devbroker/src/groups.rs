@@ -49,7 +49,7 @@ pub(crate) struct Rules {
 
 /// A moment, and the answers that it brings.
 struct Now<'a> {
-    now: Duration,
+    time: Duration,
     rules: &'a Rules,
     answers: &'a mut Vec<(Ticket, Answer)>,
 }
@@ -58,7 +58,7 @@ struct Now<'a> {
 #[derive(Debug)]
 pub(crate) struct Groups {
     rules: Rules,
-    groups: HashMap<String, Group>,
+    by_id: HashMap<String, Group>,
     answers: Vec<(Ticket, Answer)>,
     /// Makes member ids of this broker's life differ from those of another.
     seed: u64,
@@ -67,7 +67,7 @@ pub(crate) struct Groups {
 
 impl Groups {
     pub(crate) fn new(rules: Rules, seed: u64) -> Self {
-        Self { rules, groups: HashMap::new(), answers: Vec::new(), seed, members: 0 }
+        Self { rules, by_id: HashMap::new(), answers: Vec::new(), seed, members: 0 }
     }
 
     /// The answers that are due, each to whom it is for.
@@ -77,29 +77,29 @@ impl Groups {
 
     /// When [`Groups::tick`] has something to do next.
     pub(crate) fn deadline(&self) -> Option<Duration> {
-        self.groups.values().filter_map(Group::deadline).min()
+        self.by_id.values().filter_map(Group::deadline).min()
     }
 
     /// Expires members and ends rebalances whose time is over.
     pub(crate) fn tick(&mut self, now: Duration) {
-        let mut at = Now { now, rules: &self.rules, answers: &mut self.answers };
-        for group in self.groups.values_mut() {
+        let mut at = Now { time: now, rules: &self.rules, answers: &mut self.answers };
+        for group in self.by_id.values_mut() {
             group.tick(&mut at);
         }
-        self.groups.retain(|_, group| !group.is_dead());
+        self.by_id.retain(|_, group| !group.is_dead());
     }
 
     /// Joins a group, or rejoins it. The answer comes by the asker's ticket, perhaps much later.
-    pub(crate) fn join(&mut self, now: Duration, asker: Asker<'_>, request: JoinGroupRequest) {
-        if let Err(error) = self.check_join(&request) {
-            let refused = join_error(error, request.member_id);
+    pub(crate) fn join(&mut self, now: Duration, asker: Asker<'_>, request: &JoinGroupRequest) {
+        if let Err(error) = self.check_join(request) {
+            let refused = join_error(error, request.member_id.clone());
             self.answers.push((asker.ticket, Answer::Join(refused)));
             return;
         }
         self.members += 1;
         let prefix = request.group_instance_id.as_deref().unwrap_or(asker.client_id);
         let new_id = format!("{prefix}-{:016x}{:016x}", self.seed, self.members);
-        self.with(now, &request.group_id.clone(), |group, at| group.join(at, asker, request, new_id));
+        self.with(now, &request.group_id, |group, at| group.join(at, asker, request, new_id));
     }
 
     fn check_join(&self, request: &JoinGroupRequest) -> Result<(), ErrorCode> {
@@ -109,24 +109,24 @@ impl Groups {
         if !self.rules.session_timeout.contains(&millis(request.session_timeout_ms)) {
             return Err(ErrorCode::INVALID_SESSION_TIMEOUT);
         }
-        if !request.member_id.is_empty() && !self.groups.contains_key(&request.group_id) {
+        if !request.member_id.is_empty() && !self.by_id.contains_key(&request.group_id) {
             return Err(ErrorCode::UNKNOWN_MEMBER_ID);
         }
         Ok(())
     }
 
     /// Ends a rebalance for one member. The answer comes by ticket, when the leader has handed out the assignments.
-    pub(crate) fn sync(&mut self, now: Duration, ticket: Ticket, request: SyncGroupRequest) {
-        if !self.groups.contains_key(&request.group_id) {
+    pub(crate) fn sync(&mut self, now: Duration, ticket: Ticket, request: &SyncGroupRequest) {
+        if !self.by_id.contains_key(&request.group_id) {
             self.answers.push((ticket, Answer::Sync(sync_error(ErrorCode::UNKNOWN_MEMBER_ID))));
             return;
         }
-        self.with(now, &request.group_id.clone(), |group, at| group.sync(at, ticket, request));
+        self.with(now, &request.group_id, |group, at| group.sync(at, ticket, request));
     }
 
     /// A member is alive.
     pub(crate) fn heartbeat(&mut self, now: Duration, request: &HeartbeatRequest) -> ErrorCode {
-        if !self.groups.contains_key(&request.group_id) {
+        if !self.by_id.contains_key(&request.group_id) {
             return ErrorCode::UNKNOWN_MEMBER_ID;
         }
         self.with(now, &request.group_id, |group, at| group.heartbeat(at, request))
@@ -134,7 +134,7 @@ impl Groups {
 
     /// A member leaves.
     pub(crate) fn leave(&mut self, now: Duration, request: &LeaveGroupRequest) -> ErrorCode {
-        if !self.groups.contains_key(&request.group_id) {
+        if !self.by_id.contains_key(&request.group_id) {
             return ErrorCode::UNKNOWN_MEMBER_ID;
         }
         self.with(now, &request.group_id, |group, at| group.leave(at, &request.member_id))
@@ -142,7 +142,7 @@ impl Groups {
 
     /// Whether this committer may commit now. Counts as a sign of life of a member.
     pub(crate) fn may_commit(&mut self, now: Duration, committer: &Committer<'_>) -> Result<(), ErrorCode> {
-        if !self.groups.contains_key(committer.group) {
+        if !self.by_id.contains_key(committer.group) {
             return if committer.generation < 0 { Ok(()) } else { Err(ErrorCode::ILLEGAL_GENERATION) };
         }
         self.with(now, committer.group, |group, at| group.may_commit(at, committer))
@@ -150,36 +150,36 @@ impl Groups {
 
     /// Keeps a position, after [`Groups::may_commit`].
     pub(crate) fn commit(&mut self, group: &str, topic: &str, partition: i32, committed: Committed) {
-        let group = self.groups.entry(group.to_owned()).or_default();
+        let group = self.by_id.entry(group.to_owned()).or_default();
         group.offsets.insert((topic.to_owned(), partition), committed);
     }
 
     /// A partition's position.
     pub(crate) fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<&Committed> {
-        self.groups.get(group)?.offsets.get(&(topic.to_owned(), partition))
+        self.by_id.get(group)?.offsets.get(&(topic.to_owned(), partition))
     }
 
     /// Every position of a group, by topic and partition.
     pub(crate) fn all_committed(&self, group: &str) -> impl Iterator<Item = (&str, i32, &Committed)> {
-        let offsets = self.groups.get(group).into_iter().flat_map(|group| &group.offsets);
+        let offsets = self.by_id.get(group).into_iter().flat_map(|group| &group.offsets);
         offsets.map(|((topic, partition), committed)| (topic.as_str(), *partition, committed))
     }
 
     /// How many members a group has, and its generation.
     pub(crate) fn size(&self, group: &str) -> (usize, i32) {
-        self.groups.get(group).map_or((0, 0), |group| (group.len(), group.generation()))
+        self.by_id.get(group).map_or((0, 0), |group| (group.len(), group.generation()))
     }
 
     /// Does something with a group, which comes into being by that, and ends by it if nothing is left.
     fn with<T>(&mut self, now: Duration, id: &str, act: impl FnOnce(&mut Group, &mut Now<'_>) -> T) -> T {
-        let mut at = Now { now, rules: &self.rules, answers: &mut self.answers };
-        if !self.groups.contains_key(id) {
-            self.groups.insert(id.to_owned(), Group::default());
+        let mut at = Now { time: now, rules: &self.rules, answers: &mut self.answers };
+        if !self.by_id.contains_key(id) {
+            self.by_id.insert(id.to_owned(), Group::default());
         }
-        let Some(group) = self.groups.get_mut(id) else { unreachable!("inserted above") };
+        let Some(group) = self.by_id.get_mut(id) else { unreachable!("inserted above") };
         let done = act(group, &mut at);
         if group.is_dead() {
-            self.groups.remove(id);
+            self.by_id.remove(id);
         }
         done
     }

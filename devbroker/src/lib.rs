@@ -1,4 +1,59 @@
-//! Under construction.
+//! A Kafka broker inside your process: for tests, for first steps, for a demo. Any Kafka client can talk to it.
+//!
+//! ```
+//! use ottla_devbroker::{DevBroker, Fault, Release};
+//! use ottla_protocol::{ApiKey, ErrorCode};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let broker = DevBroker::builder().nodes(3).release(Release::V2_3).start().await?;
+//! broker.create_topic("orders", 6)?;
+//! println!("any client can connect to {}", broker.bootstrap().join(","));
+//!
+//! // Things go wrong when a test says so.
+//! let fault = broker.inject(Fault::error(ApiKey::PRODUCE, ErrorCode::NOT_ENOUGH_REPLICAS).times(2));
+//! broker.move_leader("orders", 0, 2)?;
+//! broker.kill_node(1).await?;
+//! // … a client produces here …
+//! assert_eq!(fault.hits(), broker.requests(ApiKey::PRODUCE).min(2));
+//! broker.restart_node(1).await?;
+//!
+//! // And the log says what arrived.
+//! for record in broker.log("orders", 0)? {
+//!     println!("{} {:?}", record.offset, record.value);
+//! }
+//! broker.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it serves
+//!
+//! ApiVersions, Metadata (with topics made on demand), CreateTopics, Produce (idempotent too), Fetch (with sessions and
+//! long polls), ListOffsets (by time too), FindCoordinator, JoinGroup, SyncGroup, Heartbeat, LeaveGroup, OffsetCommit,
+//! OffsetFetch, InitProducerId, SaslHandshake and SaslAuthenticate (PLAIN), each in every version of the [`Release`] it
+//! plays. It advertises nothing else. kcat, the Java client and kafka-python work with it, groups included.
+//!
+//! Where Kafka checks, it checks: checksums, sequence numbers, generations, sessions, leaders and their epochs, with
+//! Kafka's own error codes. Each refusal is explained in a `tracing` event of this crate.
+//!
+//! # What it deliberately is not
+//!
+//! - **Not a production broker.** Everything is in memory and gone with the process. There is no retention either: a log
+//!   grows until [`DevBroker::delete_records_before`] or the end.
+//! - Not replicated: the nodes share one log a partition, so `acks` 1 and -1 are the same, nothing is ever lost by
+//!   [`DevBroker::kill_node`], and too few replicas happen only by a [`Fault`].
+//! - No transactions, ACLs, quotas, compaction, TLS, or message formats older than record batches v2: Produce below
+//!   version 3 gets error 43, Fetch below version 4 gets 35 as soon as there is data.
+//! - Topic settings other than `max.message.bytes` are taken and do nothing.
+//! - Produce does not look into compressed batches; [`DevBroker::log`] does.
+//!
+//! # How it is built
+//!
+//! What decides is pure and knows no clock: one partition's log, the producers' sequence numbers, the cluster's leaders, the
+//! groups, the fetch sessions, the faults, the SASL exchange. A connection is one task that takes a request, asks them, and
+//! answers before it takes the next, so a client cannot make it queue anything. A batch is copied once, when it is
+//! appended; a Fetch answer sends slices of the log.
 
 mod batch;
 mod broker;

@@ -34,7 +34,7 @@ pub(crate) struct Wanted {
 /// One node's sessions. Pure: `now` is the time since any fixed moment.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    sessions: HashMap<i32, Session>,
+    by_id: HashMap<i32, Session>,
     next_id: i32,
     slots: usize,
 }
@@ -70,7 +70,7 @@ pub(crate) enum Context {
 
 impl Sessions {
     pub(crate) fn new(slots: usize) -> Self {
-        Self { sessions: HashMap::new(), next_id: 1, slots }
+        Self { by_id: HashMap::new(), next_id: 1, slots }
     }
 
     /// Takes a request in: which partitions it fetches, in order, and how to answer.
@@ -80,12 +80,12 @@ impl Sessions {
         request: &FetchRequest,
     ) -> Result<(Context, Vec<(Key, Wanted)>), ErrorCode> {
         if request.epoch == CLOSES || request.epoch == OPENS {
-            self.sessions.remove(&request.session_id);
+            self.by_id.remove(&request.session_id);
             let wanted = named(request);
             let context = if request.epoch == CLOSES || wanted.is_empty() { Context::Whole } else { Context::Opening };
             return Ok((context, wanted));
         }
-        let Some(session) = self.sessions.get_mut(&request.session_id) else {
+        let Some(session) = self.by_id.get_mut(&request.session_id) else {
             return Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
         };
         if session.epoch != request.epoch {
@@ -114,17 +114,17 @@ impl Sessions {
             }
             Context::Incremental(id) => {
                 // Closed while the request waited: the client meets 70 the next time.
-                let Some(session) = self.sessions.get_mut(&id) else { return (id, Vec::new()) };
+                let Some(session) = self.by_id.get_mut(&id) else { return (id, Vec::new()) };
                 (id, session.changes(answers))
             }
         }
     }
 
     fn open(&mut self, now: Duration, answers: &[(Key, Wanted, FetchablePartitionResponse)]) -> i32 {
-        if self.sessions.len() >= self.slots && !self.evict(now) {
+        if self.by_id.len() >= self.slots && !self.evict(now) {
             return 0;
         }
-        while self.sessions.contains_key(&self.next_id) {
+        while self.by_id.contains_key(&self.next_id) {
             self.next_id = next_epoch(self.next_id);
         }
         let id = self.next_id;
@@ -134,24 +134,24 @@ impl Sessions {
             session.track(key.clone(), *wanted);
             session.remember(key, answer);
         }
-        self.sessions.insert(id, session);
+        self.by_id.insert(id, session);
         id
     }
 
     /// Drops the session that was idle longest, if it was idle long enough.
     fn evict(&mut self, now: Duration) -> bool {
-        let oldest = self.sessions.iter().min_by_key(|(_, session)| session.used);
+        let oldest = self.by_id.iter().min_by_key(|(_, session)| session.used);
         let Some((id, _)) = oldest.filter(|(_, session)| now.saturating_sub(session.used) >= EVICT_AFTER) else {
             return false;
         };
         let id = *id;
-        self.sessions.remove(&id);
+        self.by_id.remove(&id);
         true
     }
 
     /// Forgets all, as a restarted node has.
     pub(crate) fn clear(&mut self) {
-        self.sessions.clear();
+        self.by_id.clear();
     }
 }
 
@@ -200,7 +200,7 @@ impl Session {
                 changed.push((key, answer));
             }
         }
-        self.to_the_end(&served);
+        self.move_to_end(&served);
         changed
     }
 
@@ -217,7 +217,7 @@ impl Session {
         told != (tracked.high_watermark, tracked.log_start)
     }
 
-    fn to_the_end(&mut self, served: &[Key]) {
+    fn move_to_end(&mut self, served: &[Key]) {
         // With everything or nothing served the order stays as it is.
         if served.is_empty() || served.len() == self.partitions.len() {
             return;
@@ -336,7 +336,7 @@ mod tests {
         assert_eq!(said, [0]);
         assert_eq!(fetch(&mut sessions, &request(again, -1, &[]), 5, &[]), (0, vec![]));
         assert_eq!(sessions.begin(NOW, &request(again, 1, &[])), Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND));
-        assert!(sessions.sessions.is_empty());
+        assert!(sessions.by_id.is_empty());
     }
 
     #[test]

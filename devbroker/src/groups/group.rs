@@ -117,8 +117,8 @@ impl Group {
     }
 
     pub(super) fn tick(&mut self, at: &mut Now<'_>) {
-        self.pending.retain(|_, until| *until > at.now);
-        let expired = self.members.iter().filter(|member| member.expires().is_some_and(|expires| expires <= at.now));
+        self.pending.retain(|_, until| *until > at.time);
+        let expired = self.members.iter().filter(|member| member.expires().is_some_and(|expires| expires <= at.time));
         for id in expired.map(|member| member.id.clone()).collect::<Vec<_>>() {
             self.remove(at, &id);
         }
@@ -127,9 +127,8 @@ impl Group {
 
     // Joining.
 
-    pub(super) fn join(&mut self, at: &mut Now<'_>, asker: Asker<'_>, request: JoinGroupRequest, new_id: String) {
-        if let Err(error) = self.admit(at, asker, &request, new_id) {
-            let (error, id) = error;
+    pub(super) fn join(&mut self, at: &mut Now<'_>, asker: Asker<'_>, request: &JoinGroupRequest, new_id: String) {
+        if let Err((error, id)) = self.admit(at, asker, request, new_id) {
             at.answers.push((asker.ticket, Answer::Join(join_error(error, id))));
         }
         self.try_complete(at);
@@ -168,14 +167,14 @@ impl Group {
     ) -> Result<(), (ErrorCode, String)> {
         if let Some(instance) = &request.group_instance_id {
             if let Some(old) = self.static_member(instance).map(|member| member.id.clone()) {
-                self.replace_static(at, asker, request, &old, new_id);
+                self.replace_static(at, asker, request, &old, &new_id);
             } else {
                 self.add(at, asker, request, new_id);
             }
             return Ok(());
         }
         if asker.needs_id_first {
-            self.pending.insert(new_id.clone(), at.now + millis(request.session_timeout_ms));
+            self.pending.insert(new_id.clone(), at.time + millis(request.session_timeout_ms));
             return Err((ErrorCode::MEMBER_ID_REQUIRED, new_id));
         }
         self.add(at, asker, request, new_id);
@@ -205,11 +204,11 @@ impl Group {
             rebalance: rebalance_timeout(request),
             protocols: request.protocols.clone(),
             assignment: Bytes::new(),
-            alive_until: at.now + session,
-            waits_for: Waits::Join { ticket: asker.ticket, give_up: Some(at.now + NEW_MEMBER_WAIT) },
+            alive_until: at.time + session,
+            waits_for: Waits::Join { ticket: asker.ticket, give_up: Some(at.time + NEW_MEMBER_WAIT) },
         });
         if let State::Preparing { until, gather_until: Some(gather_until) } = &mut self.state {
-            *until = (at.now + at.rules.rebalance_delay).min(*gather_until);
+            *until = (at.time + at.rules.rebalance_delay).min(*gather_until);
         }
         self.prepare(at);
     }
@@ -228,7 +227,7 @@ impl Group {
             let with_members = leads && self.state == State::Completing;
             let answer = self.joined(id, with_members);
             let member = &mut self.members[index];
-            member.alive_until = at.now + member.session;
+            member.alive_until = at.time + member.session;
             at.answers.push((asker.ticket, Answer::Join(answer)));
             return;
         }
@@ -248,7 +247,7 @@ impl Group {
         member.protocols.clone_from(&request.protocols);
         member.session = millis(request.session_timeout_ms);
         member.rebalance = rebalance_timeout(request);
-        member.alive_until = at.now + member.session;
+        member.alive_until = at.time + member.session;
         member.waits_for = Waits::Join { ticket: asker.ticket, give_up };
     }
 
@@ -259,20 +258,20 @@ impl Group {
         asker: Asker<'_>,
         request: &JoinGroupRequest,
         old: &str,
-        new_id: String,
+        new_id: &str,
     ) {
         let Some(index) = self.index(old) else { return };
         let leader_before = self.leader.clone();
         if self.leader == old {
-            self.leader.clone_from(&new_id);
+            new_id.clone_into(&mut self.leader);
         }
         owe_nothing(at, &mut self.members[index], ErrorCode::FENCED_INSTANCE_ID);
-        self.members[index].id.clone_from(&new_id);
+        new_id.clone_into(&mut self.members[index].id);
         self.update(at, asker, request, index);
         match self.state {
             State::Stable => {
                 // The old leader's id, so that a returning leader does not assign: a stable group hands nothing out.
-                let answer = JoinGroupResponse { leader: leader_before, ..self.joined(&new_id, false) };
+                let answer = JoinGroupResponse { leader: leader_before, ..self.joined(new_id, false) };
                 self.members[index].waits_for = Waits::Nothing;
                 at.answers.push((asker.ticket, Answer::Join(answer)));
             }
@@ -290,16 +289,16 @@ impl Group {
         self.state = match self.state {
             State::Preparing { .. } => return,
             State::Empty if !delay.is_zero() => {
-                State::Preparing { until: at.now + delay.min(longest), gather_until: Some(at.now + longest) }
+                State::Preparing { until: at.time + delay.min(longest), gather_until: Some(at.time + longest) }
             }
             State::Empty | State::Stable | State::Completing => {
-                State::Preparing { until: at.now + longest, gather_until: None }
+                State::Preparing { until: at.time + longest, gather_until: None }
             }
         };
         for member in &mut self.members {
             if matches!(member.waits_for, Waits::Sync(_)) {
                 owe_nothing(at, member, ErrorCode::REBALANCE_IN_PROGRESS);
-                member.alive_until = at.now + member.session;
+                member.alive_until = at.time + member.session;
             }
             member.assignment = Bytes::new();
         }
@@ -309,7 +308,7 @@ impl Group {
     fn try_complete(&mut self, at: &mut Now<'_>) {
         let State::Preparing { until, gather_until } = self.state else { return };
         let all = gather_until.is_none() && self.pending.is_empty() && self.members.iter().all(Member::joins);
-        if !all && until > at.now {
+        if !all && until > at.time {
             return;
         }
         self.members.retain(|member| member.joins() || member.instance_id.is_some());
@@ -323,7 +322,8 @@ impl Group {
         if !self.elect_joined() {
             // Static members only, none of which has come: they keep their places until their sessions end.
             let longest = self.members.iter().map(|member| member.rebalance).max().unwrap_or_default();
-            self.state = State::Preparing { until: at.now + longest.max(Duration::from_millis(1)), gather_until: None };
+            self.state =
+                State::Preparing { until: at.time + longest.max(Duration::from_millis(1)), gather_until: None };
             return;
         }
         self.next_generation(at);
@@ -346,7 +346,7 @@ impl Group {
             let member = &mut self.members[index];
             let Waits::Join { ticket, .. } = member.waits_for else { continue };
             member.waits_for = Waits::Nothing;
-            member.alive_until = at.now + member.session;
+            member.alive_until = at.time + member.session;
             let id = member.id.clone();
             let answer = self.joined(&id, id == self.leader);
             at.answers.push((ticket, Answer::Join(answer)));
@@ -395,7 +395,7 @@ impl Group {
 
     // Within a generation.
 
-    pub(super) fn sync(&mut self, at: &mut Now<'_>, ticket: Ticket, request: SyncGroupRequest) {
+    pub(super) fn sync(&mut self, at: &mut Now<'_>, ticket: Ticket, request: &SyncGroupRequest) {
         let checked = self.check(&request.member_id, request.group_instance_id.as_deref(), request.generation_id);
         let checked = checked.and_then(|index| match self.state {
             State::Completing | State::Stable => Ok(index),
@@ -426,7 +426,7 @@ impl Group {
         for member in &mut self.members {
             let Waits::Sync(ticket) = member.waits_for else { continue };
             member.waits_for = Waits::Nothing;
-            member.alive_until = at.now + member.session;
+            member.alive_until = at.time + member.session;
             let assignment = member.assignment.clone();
             let answer = SyncGroupResponse { assignment, ..SyncGroupResponse::default() };
             at.answers.push((ticket, Answer::Sync(answer)));
@@ -444,11 +444,11 @@ impl Group {
             State::Empty => ErrorCode::UNKNOWN_MEMBER_ID,
             State::Completing => ErrorCode::REBALANCE_IN_PROGRESS,
             State::Preparing { .. } => {
-                member.alive_until = at.now + member.session;
+                member.alive_until = at.time + member.session;
                 ErrorCode::REBALANCE_IN_PROGRESS
             }
             State::Stable => {
-                member.alive_until = at.now + member.session;
+                member.alive_until = at.time + member.session;
                 ErrorCode::NONE
             }
         }
@@ -477,7 +477,7 @@ impl Group {
             return Err(ErrorCode::REBALANCE_IN_PROGRESS);
         }
         let member = &mut self.members[index];
-        member.alive_until = at.now + member.session;
+        member.alive_until = at.time + member.session;
         Ok(())
     }
 

@@ -22,7 +22,7 @@ impl Serve for JoinGroupRequest {
         }
         let now = call.shared.now();
         let needs_id_first = call.version >= FIRST_WITH_ID_FIRST;
-        let joined = call.shared.coordinator.join(now, call.client_id, needs_id_first, self).await;
+        let joined = call.shared.coordinator.join(now, call.client_id, needs_id_first, &self).await;
         let Some(mut joined) = joined else { return Reply::Close("the broker stops".to_owned()) };
         if call.version < FIRST_WITH_INSTANCES {
             // Other members may have one; this leader cannot be told.

@@ -115,7 +115,7 @@ fn first_record(stored: &Stored, timestamp_ms: i64, start: i64) -> Result<Found,
     for batch in Batches::new(stored.bytes.clone()) {
         let batch = batch.map_err(|error| error.to_string())?;
         let open = batch.open(&mut Decompressor::new(), OPEN_LIMIT).map_err(|error| error.to_string())?;
-        for record in open.iter() {
+        for record in &open {
             let record = record.map_err(|error| error.to_string())?;
             if record.timestamp_ms >= timestamp_ms && record.offset >= start {
                 return Ok((record.timestamp_ms, record.offset, stored.leader_epoch));

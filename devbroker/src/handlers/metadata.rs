@@ -73,10 +73,11 @@ impl Describe for MetadataRequest {
 }
 
 fn named(name: &str, may_create: bool, cluster: &mut Cluster) -> MetadataResponseTopic {
-    if cluster.topic(name).is_none() && may_create {
-        if let Err(refused) = cluster.create_default(name) {
-            return failed(name, refused.error);
-        }
+    if may_create
+        && cluster.topic(name).is_none()
+        && let Err(refused) = cluster.create_default(name)
+    {
+        return failed(name, refused.error);
     }
     match cluster.topic(name) {
         Some(topic) => found(name, topic, cluster),

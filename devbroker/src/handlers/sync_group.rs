@@ -15,7 +15,7 @@ impl Serve for SyncGroupRequest {
         if let Err(error) = call.check_coordinator(&self.group_id) {
             return self.refuse(call.version, error);
         }
-        match call.shared.coordinator.sync(call.shared.now(), self).await {
+        match call.shared.coordinator.sync(call.shared.now(), &self).await {
             Some(synced) => Reply::Answer(synced),
             None => Reply::Close("the broker stops".to_owned()),
         }
