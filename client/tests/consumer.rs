@@ -89,7 +89,7 @@ async fn an_empty_topic_is_waited_at_and_its_first_record_comes() {
 #[tokio::test]
 async fn a_waiting_fetch_is_answered_when_a_record_comes() {
     let broker = one_node(1).await;
-    let options = ConsumerOptions { fetch_max_wait: Duration::from_secs(60), ..ConsumerOptions::default() };
+    let options = ConsumerOptions { fetch_max_wait: Duration::from_mins(1), ..ConsumerOptions::default() };
     let mut consumer = connect(&broker).await.consumer(options).unwrap();
     consumer.assign(&[(tp("t", 0), 0)]).await.unwrap();
     for number in 0..5 {

@@ -52,7 +52,7 @@ impl Script {
     }
 }
 
-fn answer(batches: Vec<Vec<u8>>) -> FetchablePartitionResponse {
+fn answer(batches: &[Vec<u8>]) -> FetchablePartitionResponse {
     FetchablePartitionResponse {
         high_watermark: 1000,
         records: Some(Bytes::from(batches.concat())),
@@ -90,7 +90,7 @@ fn owned(values: &[(i64, &str)]) -> Vec<(i64, String)> {
 /// Producer 7 aborts 0..4, producer 8 commits what lies between, 7 commits afterwards.
 fn transactions() -> FetchablePartitionResponse {
     let aborted = Some(vec![AbortedTransaction { producer_id: 7, first_offset: 0 }]);
-    let batches = vec![
+    let batches = [
         Crafted::new(0, &["a0", "a1"]).transactional(7).bytes(),
         Crafted::new(2, &["c2"]).transactional(8).bytes(),
         Crafted::new(3, &["a3"]).transactional(7).bytes(),
@@ -100,7 +100,7 @@ fn transactions() -> FetchablePartitionResponse {
         Crafted::control(7, 7, 1).bytes(),
         Crafted::new(8, &["plain"]).bytes(),
     ];
-    FetchablePartitionResponse { aborted, ..answer(batches) }
+    FetchablePartitionResponse { aborted, ..answer(&batches) }
 }
 
 #[tokio::test]
@@ -124,11 +124,11 @@ async fn read_uncommitted_shows_aborted_records_and_no_control_records() {
 #[tokio::test]
 async fn the_next_fetch_goes_on_after_what_compaction_left_of_a_batch() {
     // Its last three records are gone; a second batch is empty altogether.
-    let holes = answer(vec![
+    let holes = answer(&[
         Crafted::new(10, &["x", "y"]).last_offset_delta(4).bytes(),
         Crafted::new(15, &[]).last_offset_delta(9).count(0).bytes(),
     ]);
-    let peer = broker(vec![answer(vec![Crafted::new(30, &["z"]).bytes()]), holes]).await;
+    let peer = broker(vec![answer(&[Crafted::new(30, &["z"]).bytes()]), holes]).await;
     let mut consumer = reader(&peer, Isolation::ReadCommitted, 3).await;
     let (values, ends) = read_to(&mut consumer, 31).await;
     assert_eq!(values, owned(&[(10, "x"), (11, "y"), (30, "z")]));
@@ -137,16 +137,16 @@ async fn the_next_fetch_goes_on_after_what_compaction_left_of_a_batch() {
 
 #[tokio::test]
 async fn a_null_and_an_empty_answer_are_the_same() {
-    let null = FetchablePartitionResponse { records: None, ..answer(Vec::new()) };
-    let peer = broker(vec![answer(vec![Crafted::new(0, &["z"]).bytes()]), null, answer(Vec::new())]).await;
+    let null = FetchablePartitionResponse { records: None, ..answer(&[]) };
+    let peer = broker(vec![answer(&[Crafted::new(0, &["z"]).bytes()]), null, answer(&[])]).await;
     let mut consumer = reader(&peer, Isolation::ReadCommitted, 0).await;
     assert_eq!(read_to(&mut consumer, 1).await.0, owned(&[(0, "z")]));
 }
 
 #[tokio::test]
 async fn data_of_a_partition_that_was_not_asked_for_is_ignored() {
-    let stray = FetchablePartitionResponse { partition_index: 9, ..answer(vec![Crafted::new(0, &["no"]).bytes()]) };
-    let peer = broker(vec![answer(vec![Crafted::new(0, &["yes"]).bytes()]), stray]).await;
+    let stray = FetchablePartitionResponse { partition_index: 9, ..answer(&[Crafted::new(0, &["no"]).bytes()]) };
+    let peer = broker(vec![answer(&[Crafted::new(0, &["yes"]).bytes()]), stray]).await;
     let mut consumer = reader(&peer, Isolation::ReadCommitted, 0).await;
     assert_eq!(read_to(&mut consumer, 1).await.0, owned(&[(0, "yes")]));
 }
@@ -166,7 +166,7 @@ async fn batches_that_lie_are_errors_with_their_place() {
         ("format v1", whole().magic(1).bytes(), ErrorKind::Unsupported),
     ];
     for (words, batch, kind) in lies {
-        let peer = broker(vec![answer(vec![batch])]).await;
+        let peer = broker(vec![answer(&[batch])]).await;
         let mut consumer = reader(&peer, Isolation::ReadUncommitted, 5).await;
         let error = next(&mut consumer).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{words}: {error}");
@@ -178,7 +178,7 @@ async fn batches_that_lie_are_errors_with_their_place() {
 
 #[tokio::test]
 async fn what_stands_before_a_broken_batch_is_given_first() {
-    let broken = answer(vec![Crafted::new(0, &["good"]).bytes(), Crafted::new(1, &["bad"]).magic(9).bytes()]);
+    let broken = answer(&[Crafted::new(0, &["good"]).bytes(), Crafted::new(1, &["bad"]).magic(9).bytes()]);
     let peer = broker(vec![broken]).await;
     let mut consumer = reader(&peer, Isolation::ReadCommitted, 0).await;
     assert_eq!(records(&next(&mut consumer).await.unwrap()).len(), 1);
@@ -190,7 +190,7 @@ async fn what_stands_before_a_broken_batch_is_given_first() {
 async fn broken_records_in_a_sound_batch_are_errors_not_panics() {
     for (count, delta, words) in [(3, 2, "record 2"), (1, 1, "left over"), (2, 0, "its batch ends before")] {
         let batch = Crafted::new(0, &["a", "b"]).count(count).last_offset_delta(delta).bytes();
-        let peer = broker(vec![answer(vec![batch])]).await;
+        let peer = broker(vec![answer(&[batch])]).await;
         let mut consumer = reader(&peer, Isolation::ReadCommitted, 0).await;
         let fetched = next(&mut consumer).await.unwrap();
         let last = fetched.iter().last().unwrap().unwrap_err();
@@ -210,7 +210,7 @@ async fn random_bytes_are_an_answer_too() {
             let at = random.usize(0..batches[batch].len());
             batches[batch][at] ^= 1 << random.u8(0..8);
         }
-        let peer = broker(vec![answer(batches)]).await;
+        let peer = broker(vec![answer(&batches)]).await;
         let mut consumer = reader(&peer, Isolation::ReadCommitted, 0).await;
         // Whatever it is, it is told or given; nothing panics, and a flipped bit below the CRC is never shown.
         let wait = tokio::time::timeout(std::time::Duration::from_millis(30), consumer.next()).await;

@@ -451,7 +451,7 @@ mod tests {
         assert!(now >= start + Duration::from_secs(10));
         board.place(now, |_| Some(A));
         assert_eq!(board.arrive(A, &orders(), 5, None), Arrival::Empty);
-        board.broker_failed(A, &error, now + Duration::from_secs(60), 0.5);
+        board.broker_failed(A, &error, now + Duration::from_mins(1), 0.5);
         assert!(board.pop().is_none(), "a good answer ended the stall");
     }
 

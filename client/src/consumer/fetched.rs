@@ -58,7 +58,7 @@ impl std::fmt::Debug for Fetched {
             .field("next_offset", &self.next_offset)
             .field("max_records", &self.max_records())
             .field("high_watermark", &self.high_watermark)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

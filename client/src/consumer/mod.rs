@@ -128,7 +128,9 @@ impl Consumer {
     /// Stops reading these partitions, and drops what was fetched of them. The others do not notice.
     pub fn unassign(&self, partitions: &[TopicPartition]) {
         let mut board = self.shared.board();
-        partitions.iter().for_each(|partition| board.unassign(partition));
+        for partition in partitions {
+            board.unassign(partition);
+        }
     }
 
     /// Goes on at `offset` in an assigned partition, and ends a halt. What was fetched of it is dropped; what is under
@@ -229,18 +231,14 @@ fn unknown(metadata: &Metadata, partition: &TopicPartition) -> Option<Error> {
     }
     let error = match topic {
         None => Error::new(ErrorKind::UnknownTopic, "the brokers know no such topic; check its name, or create it"),
-        Some(topic) => match topic.error {
-            Some(code) => Error::from_code(code),
-            None => {
-                let count = topic.partitions.len();
-                Error::new(
-                    ErrorKind::UnknownTopic,
-                    format!("the topic has {count} partitions, counted from 0; this is none of them"),
-                )
-            }
-        },
+        Some(topic) => topic.error.map_or_else(|| no_such_partition(topic.partitions.len()), Error::from_code),
     };
     Some(error.at(partition))
+}
+
+fn no_such_partition(count: usize) -> Error {
+    let message = format!("the topic has {count} partitions, counted from 0; this is none of them");
+    Error::new(ErrorKind::UnknownTopic, message)
 }
 
 impl std::fmt::Debug for Consumer {

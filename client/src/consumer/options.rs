@@ -44,7 +44,7 @@ impl Default for ConsumerOptions {
             isolation: Isolation::default(),
             check_crcs: true,
             max_batch_bytes: 64 << 20,
-            stall_timeout: Duration::from_secs(120),
+            stall_timeout: Duration::from_mins(2),
         }
     }
 }
@@ -93,10 +93,12 @@ fn refused(name: &str, value: i64, allowed: &str) -> Error {
 mod tests {
     use super::*;
 
+    type Change = fn(&mut ConsumerOptions);
+
     #[test]
     fn the_defaults_are_allowed_and_nonsense_is_named() {
         ConsumerOptions::default().check().unwrap();
-        let nonsense: [(&str, fn(&mut ConsumerOptions)); 6] = [
+        let nonsense: [(&str, Change); 6] = [
             ("fetch_max_bytes", |o| o.fetch_max_bytes = 0),
             ("partition_max_bytes", |o| o.partition_max_bytes = -1),
             ("fetch_min_bytes", |o| o.fetch_min_bytes = -1),
