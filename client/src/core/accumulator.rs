@@ -281,7 +281,9 @@ impl PartitionQueue {
                 }
             }
         }
-        let Some(head) = self.ready.pop_front() else { return Drain::Nothing };
+        let Some(mut head) = self.ready.pop_front() else { return Drain::Nothing };
+        head.under_way = true;
+        head.attempts += 1;
         let at = self.in_flight.partition_point(|sent| sent.order < head.order);
         self.in_flight.insert(at, Sent { order: head.order, cell: head.cell().clone(), first });
         Drain::Send(head)
@@ -303,12 +305,13 @@ impl PartitionQueue {
     }
 
     /// Takes back a batch that was drained.
-    pub(crate) fn complete(&mut self, batch: Batch, attempt: Attempt, now: Instant) -> Completion {
+    pub(crate) fn complete(&mut self, mut batch: Batch, attempt: Attempt, now: Instant) -> Completion {
         if let Attempt::Refused { code: ErrorCode::MESSAGE_TOO_LARGE, .. } = attempt
             && batch.count() > 1
         {
             return Completion::Split(batch);
         }
+        batch.under_way = false;
         let first = self.landed(batch.order);
         match attempt {
             Attempt::Acknowledged { base_offset } => self.acknowledged(batch, base_offset),
@@ -316,8 +319,6 @@ impl PartitionQueue {
                 self.refused(batch, code, log_start_offset, error, first, now)
             }
             Attempt::Lost(error) => {
-                let mut batch = batch;
-                batch.attempts += 1;
                 batch.uncertain |= error.maybe_written();
                 if is_final(&error) { self.give_up(batch, error) } else { self.retry(batch, error, now) }
             }
@@ -350,7 +351,6 @@ impl PartitionQueue {
         first: bool,
         now: Instant,
     ) -> Completion {
-        batch.attempts += 1;
         if is_about_numbers(code)
             && let Some(lineage) = &mut self.lineage
         {

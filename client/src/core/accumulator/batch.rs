@@ -54,7 +54,9 @@ pub(crate) struct Batch {
     pub(super) created: Instant,
     pub(super) stamp: Option<ProducerStamp>,
     pub(super) uncertain: bool,
-    /// Sent so many times, as far as is known.
+    /// Whether a sender has it.
+    pub(super) under_way: bool,
+    /// How often a sender has had it.
     pub(super) attempts: u32,
     pub(super) last_error: Option<Error>,
     cell: Arc<Cell>,
@@ -83,6 +85,7 @@ impl Batch {
             created,
             stamp: None,
             uncertain: false,
+            under_way: false,
             attempts: 0,
             last_error: None,
             cell,
@@ -188,6 +191,7 @@ impl Batch {
             created: self.created,
             stamp,
             uncertain: self.uncertain,
+            under_way: false,
             attempts: self.attempts,
             last_error: self.last_error.clone(),
             cell: self.cell.clone(),
@@ -200,6 +204,8 @@ impl Batch {
 
     fn deliver(&mut self, outcome: Outcome) {
         if !std::mem::replace(&mut self.delivered, true) {
+            // First, so that whoever hears of the outcome finds the memory free.
+            self.grant.shrink_to(0);
             self.cell.resolve(self.order.first..self.order.first + self.count, outcome);
         }
     }
@@ -208,7 +214,7 @@ impl Batch {
 impl Drop for Batch {
     fn drop(&mut self) {
         if !self.delivered {
-            let maybe = self.uncertain || self.attempts > 0;
+            let maybe = self.uncertain || self.under_way;
             self.deliver(Err(Error::closed("the producer").written_maybe(maybe)));
         }
     }
@@ -230,11 +236,12 @@ impl Finished {
     /// Tells everyone who waits for one of its records, and gives its memory back. Returns a buffer for the next batch, if it
     /// can be used again.
     pub(crate) fn deliver(mut self) -> Option<Vec<u8>> {
-        self.batch.deliver(self.outcome);
-        match std::mem::replace(&mut self.batch.content, Content::Gone) {
+        let buffer = match std::mem::replace(&mut self.batch.content, Content::Gone) {
             Content::Sealed(sealed, _) => sealed.recycle(),
             _ => None,
-        }
+        };
+        self.batch.deliver(self.outcome);
+        buffer
     }
 
     /// The error, if it failed.
