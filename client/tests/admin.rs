@@ -2,6 +2,9 @@
 
 mod net_support;
 
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use net_support::builder;
@@ -152,6 +155,51 @@ async fn a_commit_that_the_group_refuses_names_partition_and_group() {
         text.starts_with("t-0, OffsetCommit") && text.contains("live members") && text.contains("group g"),
         "{text}"
     );
+}
+
+/// Gives up on a future after it was pending so many times.
+struct DroppedAfter<F> {
+    polls: usize,
+    future: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for DroppedAfter<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.polls == 0 {
+            return Poll::Ready(None);
+        }
+        self.polls -= 1;
+        self.future.as_mut().poll(cx).map(Some)
+    }
+}
+
+/// Drops a call at its first, second … point of waiting, until it is so far that it completes.
+async fn drop_everywhere<F: Future<Output = Result<T, ottla_client::Error>>, T>(call: impl Fn() -> F) {
+    for polls in 0..1000 {
+        if let Some(result) = (DroppedAfter { polls, future: Box::pin(call()) }).await {
+            result.unwrap();
+            return;
+        }
+    }
+    panic!("the call waits more than a thousand times");
+}
+
+#[tokio::test]
+async fn a_call_dropped_at_any_point_leaves_the_client_working() {
+    let (broker, client) = start(Release::V2_3).await;
+    let servers = broker.bootstrap();
+    drop_everywhere(|| builder(servers.clone()).connect()).await;
+    drop_everywhere(|| client.topics()).await;
+    drop_everywhere(|| async { client.create_topic(&orders(2)).await }).await;
+    drop_everywhere(|| client.topic("orders")).await;
+    let place = [TopicPartition::new("orders", 0)];
+    drop_everywhere(|| client.offsets(&place, OffsetAt::Latest)).await;
+    drop_everywhere(|| async { client.commit("g", &[(place[0].clone(), 5, "")]).await }).await;
+    drop_everywhere(|| client.committed("g", &place)).await;
+    drop_everywhere(|| client.check_compression(Compression::Zstd)).await;
+    assert_eq!(client.committed("g", &place).await.unwrap()[&place[0]].offset, 5);
 }
 
 #[tokio::test]

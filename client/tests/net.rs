@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use net_support::{OFFERED, Peer, builder, cluster, eventually, fitting, offered};
 use ottla_client::{ErrorKind, OffsetAt, TopicPartition};
 use ottla_protocol::messages::{
-    ApiVersionsResponse, ListOffsetPartitionResponse, ListOffsetRequest, ListOffsetResponse, ListOffsetTopicResponse,
-    MetadataRequest,
+    ApiVersionsResponse, FindCoordinatorResponse, ListOffsetPartitionResponse, ListOffsetRequest, ListOffsetResponse,
+    ListOffsetTopicResponse, MetadataRequest,
 };
 use ottla_protocol::{ApiKey, ErrorCode};
 use tokio::net::TcpListener;
@@ -334,6 +334,40 @@ async fn an_idle_connection_is_closed_and_made_again_when_needed() {
     eventually("idle connections are closed", || open.load(Ordering::SeqCst) == 0).await;
     client.offsets(&place(), OffsetAt::Latest).await.unwrap();
     assert_eq!(peer.count(ApiKey::LIST_OFFSETS), 2);
+}
+
+#[tokio::test]
+async fn every_address_of_a_name_is_tried() {
+    // `localhost` may stand for ::1 as well, where nothing listens.
+    let peer = Peer::start(|mut talk| async move { while talk.next_special().await.is_some() {} }).await;
+    builder([format!("localhost:{}", peer.port)]).connect().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_that_stops_reading_is_given_up_at_the_deadline() {
+    let peer = Peer::start(|mut talk| async move {
+        // The first two connections are the bootstrap's and the one for questions of all kinds.
+        if talk.number >= 2 {
+            let asked = talk.asked().await.unwrap();
+            talk.answer(&asked, &offered(OFFERED)).await;
+            std::future::pending::<()>().await;
+        }
+        while let Some(asked) = talk.next_special().await {
+            let (host, port) = ("127.0.0.1".to_owned(), i32::from(talk.port));
+            let coordinator = FindCoordinatorResponse { node_id: 1, host, port, ..FindCoordinatorResponse::default() };
+            talk.answer(&asked, &coordinator).await;
+        }
+    })
+    .await;
+    let client = peer.builder().request_timeout(SHORT).api_timeout(SHORT * 3).connect().await.unwrap();
+    // More than socket buffers hold.
+    let text = "x".repeat(30_000);
+    let positions: Vec<_> =
+        (0..1000).map(|partition| (TopicPartition::new("t", partition), 1, text.as_str())).collect();
+    let start = Instant::now();
+    let error = client.commit("g", &positions).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert!(start.elapsed() < Duration::from_secs(4), "took {:?}", start.elapsed());
 }
 
 #[tokio::test]

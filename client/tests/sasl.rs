@@ -2,11 +2,14 @@
 
 mod net_support;
 
+use std::time::{Duration, Instant};
+
 use net_support::{Conversation, OFFERED, Peer, offered};
-use ottla_client::{Client, Error, ErrorKind};
+use ottla_client::{Client, Error, ErrorKind, TopicPartition};
 use ottla_devbroker::{DevBroker, Release};
 use ottla_protocol::messages::{
-    ApiVersionsResponse, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeResponse,
+    ApiVersionsResponse, FindCoordinatorResponse, SaslAuthenticateRequest, SaslAuthenticateResponse,
+    SaslHandshakeResponse,
 };
 use ottla_protocol::{ApiKey, ErrorCode};
 
@@ -137,6 +140,34 @@ async fn a_broker_without_sasl_says_so() {
     .await;
     let error = connect(&peer).await.unwrap_err();
     assert!(error.to_string().contains("connect without credentials"), "{error}");
+}
+
+#[tokio::test]
+async fn a_session_near_its_end_is_not_used_for_new_requests() {
+    // Each connection is good for 200 ms; after that a broker would close it on the next request (KIP-368).
+    let peer = Peer::start(|mut talk| async move {
+        shake_hands(&mut talk, 1, SaslHandshakeResponse::default()).await;
+        let start = Instant::now();
+        let asked = talk.asked().await.unwrap();
+        let answer = SaslAuthenticateResponse { session_lifetime_ms: 200, ..SaslAuthenticateResponse::default() };
+        talk.answer(&asked, &answer).await;
+        loop {
+            let Some(asked) = talk.next_special().await else { return };
+            if start.elapsed() > Duration::from_millis(200) {
+                return;
+            }
+            talk.answer(&asked, &FindCoordinatorResponse { port: -1, ..FindCoordinatorResponse::default() }).await;
+        }
+    })
+    .await;
+    let client = connect(&peer).await.unwrap();
+    let (start, place) = (Instant::now(), [TopicPartition::new("t", 0)]);
+    while start.elapsed() < Duration::from_millis(700) {
+        // The answer's port ends the call at once; a closed connection would be another error, or a pause.
+        let error = client.committed("g", &place).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    }
+    assert!(peer.count(ApiKey::SASL_AUTHENTICATE) >= 4);
 }
 
 #[tokio::test]

@@ -10,6 +10,9 @@ use crate::sasl::Credentials;
 
 pub(crate) use server::Server;
 
+/// Longer waits mean the same as this one, and would overflow the clock.
+const LONGEST_WAIT: Duration = Duration::from_hours(365 * 24);
+
 /// Everything a connection needs to know. Defaults are Kafka's own where Kafka has them.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
@@ -50,6 +53,36 @@ impl Default for Options {
             max_idle: Duration::from_mins(9),
             frame_limit: ottla_protocol::frame::DEFAULT_LIMIT,
         }
+    }
+}
+
+impl Options {
+    /// Bounds every wait; says which of them are zero and must not be.
+    fn check_waits(&mut self) -> Vec<String> {
+        let delays = [
+            &mut self.retry_backoff,
+            &mut self.retry_backoff_max,
+            &mut self.reconnect_backoff,
+            &mut self.reconnect_backoff_max,
+        ];
+        for delay in delays {
+            *delay = (*delay).min(LONGEST_WAIT);
+        }
+        let waits = [
+            ("connect_timeout", &mut self.connect_timeout),
+            ("request_timeout", &mut self.request_timeout),
+            ("api_timeout", &mut self.api_timeout),
+            ("metadata_max_age", &mut self.metadata_max_age),
+            ("max_idle", &mut self.max_idle),
+        ];
+        let mut wrong = Vec::new();
+        for (name, wait) in waits {
+            *wait = (*wait).min(LONGEST_WAIT);
+            if wait.is_zero() {
+                wrong.push(format!("{name} is zero"));
+            }
+        }
+        wrong
     }
 }
 
@@ -163,14 +196,7 @@ impl ClientBuilder {
         if options.client_id.len() > i16::MAX as usize {
             wrong.push("client_id is longer than 32767 bytes".to_owned());
         }
-        let waits = [
-            ("connect_timeout", options.connect_timeout),
-            ("request_timeout", options.request_timeout),
-            ("api_timeout", options.api_timeout),
-            ("metadata_max_age", options.metadata_max_age),
-            ("max_idle", options.max_idle),
-        ];
-        wrong.extend(waits.iter().filter(|(_, wait)| wait.is_zero()).map(|(name, _)| format!("{name} is zero")));
+        wrong.extend(options.check_waits());
         if wrong.is_empty() { Ok(options) } else { Err(Error::new(ErrorKind::Config, wrong.join("\n"))) }
     }
 }
