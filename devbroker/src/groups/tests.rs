@@ -6,7 +6,7 @@ use ottla_protocol::messages::{JoinGroupRequestProtocol, SyncGroupRequestAssignm
 use super::*;
 
 const SESSION: Duration = Duration::from_secs(10);
-const REBALANCE: Duration = Duration::from_secs(60);
+const REBALANCE: Duration = Duration::from_mins(1);
 
 /// Groups, the time, and the answers given so far.
 struct Play {
