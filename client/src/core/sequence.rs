@@ -204,13 +204,12 @@ impl Gap {
     /// the later one has to be filled last.
     fn and(self, other: Self) -> Self {
         let later = follows(other.base, self.base);
-        match (self.proven, other.proven) {
-            (true, false) => self,
-            (false, true) => other,
-            (true, true) if later => self,
-            (false, false) if !later => self,
-            _ => other,
-        }
+        let stands = match (self.proven, other.proven) {
+            (true, true) => later,
+            (false, false) => !later,
+            (proven, _) => proven,
+        };
+        if stands { self } else { other }
     }
 }
 

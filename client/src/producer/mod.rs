@@ -104,10 +104,7 @@ impl Client {
 impl Producer {
     /// Gets a producer id if batches are numbered, and starts the tasks.
     async fn start(cluster: Cluster, options: ProducerOptions) -> Result<Self, Error> {
-        let identity = match options.is_idempotent() {
-            true => Some(identity::init(&cluster).await?),
-            false => None,
-        };
+        let identity = if options.is_idempotent() { Some(identity::init(&cluster).await?) } else { None };
         let shared = Shared::new(cluster, options);
         if let Some(identity) = identity {
             shared.identities.set(identity);

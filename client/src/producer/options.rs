@@ -76,7 +76,7 @@ impl Default for ProducerOptions {
             linger: Duration::from_millis(5),
             batch_bytes: 128 << 10,
             buffer_bytes: 32 << 20,
-            delivery_timeout: Duration::from_secs(120),
+            delivery_timeout: Duration::from_mins(2),
             request_timeout: Duration::from_secs(30),
             max_request_bytes: 1 << 20,
             retry_backoff: Duration::from_millis(100),
@@ -150,7 +150,8 @@ mod tests {
     #[test]
     fn the_defaults_are_allowed_and_nonsense_is_named() {
         ProducerOptions::default().check().unwrap();
-        let nonsense: [(&str, fn(&mut ProducerOptions)); 9] = [
+        type Change = fn(&mut ProducerOptions);
+        let nonsense: [(&str, Change); 9] = [
             ("batch_bytes", |o| o.batch_bytes = 0),
             ("batch_bytes", |o| o.batch_bytes = o.max_request_bytes + 1),
             ("buffer_bytes", |o| o.buffer_bytes = o.batch_bytes - 1),

@@ -350,7 +350,7 @@ impl Sender {
                 slot.queue.requeue_halves(halves);
                 None
             }
-            Err(finished) => Some(slot.queue.give_up_split(finished)),
+            Err(finished) => Some(slot.queue.give_up_split(*finished)),
         };
         partition.schedule(&mut slot);
         drop(slot);

@@ -320,7 +320,9 @@ impl Shared {
     pub(super) fn starve(&self) -> Starving<'_> {
         self.starving.fetch_add(1, Ordering::Relaxed);
         let desks: Vec<_> = self.desks().values().cloned().collect();
-        desks.iter().for_each(|desk| desk.wake.notify_one());
+        for desk in desks {
+            desk.wake.notify_one();
+        }
         Starving(self)
     }
 

@@ -8,21 +8,21 @@ use ottla_client::{Ack, Client, Delivery, Error, Outgoing, Producer, ProducerOpt
 use ottla_devbroker::DevBroker;
 
 /// Longer than anything here takes; a test that reaches it hangs.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A broker of so many nodes with the topic `t`.
-pub async fn broker(nodes: usize, partitions: i32) -> DevBroker {
+pub(crate) async fn broker(nodes: usize, partitions: i32) -> DevBroker {
     let broker = DevBroker::builder().nodes(nodes).replicas(nodes as i16).start().await.unwrap();
     broker.create_topic("t", partitions).unwrap();
     broker
 }
 
-pub async fn connect(broker: &DevBroker) -> Client {
+pub(crate) async fn connect(broker: &DevBroker) -> Client {
     within(Client::builder().bootstrap(broker.bootstrap()).connect()).await.unwrap()
 }
 
 /// Short pauses, so that tests with faults are quick.
-pub fn quick() -> ProducerOptions {
+pub(crate) fn quick() -> ProducerOptions {
     ProducerOptions {
         linger: Duration::from_millis(1),
         retry_backoff: Duration::from_millis(10),
@@ -33,22 +33,26 @@ pub fn quick() -> ProducerOptions {
 }
 
 /// A producer and its handle on `t`.
-pub async fn producing(broker: &DevBroker, options: ProducerOptions) -> (Producer, TopicProducer) {
+pub(crate) async fn producing(broker: &DevBroker, options: ProducerOptions) -> (Producer, TopicProducer) {
     let producer = within(connect(broker).await.producer(options)).await.unwrap();
     let topic = within(producer.topic("t")).await.unwrap();
     (producer, topic)
 }
 
-pub async fn within<T>(work: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work).await.expect("it hangs")
 }
 
-pub fn to(partition: i32, value: &[u8]) -> Outgoing<'_> {
+pub(crate) fn to(partition: i32, value: &[u8]) -> Outgoing<'_> {
     Outgoing { partition: Some(partition), value: Some(value), ..Outgoing::default() }
 }
 
 /// Sends the numbers of a range as text, to one partition.
-pub async fn send_numbers(topic: &TopicProducer, partition: i32, numbers: std::ops::Range<usize>) -> Vec<Delivery> {
+pub(crate) async fn send_numbers(
+    topic: &TopicProducer,
+    partition: i32,
+    numbers: std::ops::Range<usize>,
+) -> Vec<Delivery> {
     let mut deliveries = Vec::with_capacity(numbers.len());
     for number in numbers {
         deliveries.push(within(topic.send(to(partition, number.to_string().as_bytes()))).await.unwrap());
@@ -56,7 +60,7 @@ pub async fn send_numbers(topic: &TopicProducer, partition: i32, numbers: std::o
     deliveries
 }
 
-pub async fn outcomes(deliveries: Vec<Delivery>) -> Vec<Result<Ack, Error>> {
+pub(crate) async fn outcomes(deliveries: Vec<Delivery>) -> Vec<Result<Ack, Error>> {
     let mut outcomes = Vec::with_capacity(deliveries.len());
     for delivery in deliveries {
         outcomes.push(within(delivery).await);
@@ -65,22 +69,22 @@ pub async fn outcomes(deliveries: Vec<Delivery>) -> Vec<Result<Ack, Error>> {
 }
 
 /// The offsets of records that have all to be acknowledged.
-pub async fn offsets(deliveries: Vec<Delivery>) -> Vec<i64> {
+pub(crate) async fn offsets(deliveries: Vec<Delivery>) -> Vec<i64> {
     outcomes(deliveries).await.into_iter().map(|outcome| outcome.unwrap().offset.unwrap()).collect()
 }
 
 /// The values in a partition's log, in order.
-pub fn log(broker: &DevBroker, partition: i32) -> Vec<String> {
+pub(crate) fn log(broker: &DevBroker, partition: i32) -> Vec<String> {
     let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
     broker.log("t", partition).unwrap().iter().map(|record| text(record.value.as_ref().unwrap())).collect()
 }
 
-pub fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
+pub(crate) fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
 }
 
 /// Looks until it is so.
-pub async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
     let looking = async {
         while !is_so() {
             tokio::time::sleep(Duration::from_millis(5)).await;

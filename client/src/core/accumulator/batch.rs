@@ -151,7 +151,7 @@ impl Batch {
 
     /// Cuts it in two, in order, since a broker found it too large. Numbered batches stay numbered as they were: the two
     /// halves have the same numbers together.
-    pub(crate) fn split(mut self, decompressor: &mut Decompressor) -> Result<[Self; 2], Finished> {
+    pub(crate) fn split(mut self, decompressor: &mut Decompressor) -> Result<[Self; 2], Box<Finished>> {
         let half = self.count / 2;
         match self.halves(half, decompressor) {
             Ok([left, right]) => {
@@ -161,7 +161,7 @@ impl Batch {
                 self.delivered = true;
                 Ok([first, second])
             }
-            Err(error) => Err(Finished { batch: self, outcome: Err(error) }),
+            Err(error) => Err(Box::new(Finished { batch: self, outcome: Err(error) })),
         }
     }
 

@@ -115,7 +115,10 @@ mod tests {
     fn whoever_waits_is_told_of_every_return() {
         let returns = Arc::new(AtomicUsize::new(0));
         let counter = returns.clone();
-        let budget = Budget::new(100, move || drop(counter.fetch_add(1, Ordering::Relaxed)));
+        let count = move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        };
+        let budget = Budget::new(100, count);
         let mut grant = budget.take(10).unwrap();
         grant.shrink_to(5);
         drop(grant);

@@ -237,7 +237,7 @@ impl World {
             Completion::Requeued => {}
             Completion::Split(batch) => match batch.split(&mut Decompressor::new()) {
                 Ok(halves) => self.queue.requeue_halves(halves),
-                Err(finished) => drop(self.queue.give_up_split(finished).deliver()),
+                Err(finished) => drop(self.queue.give_up_split(*finished).deliver()),
             },
         }
     }
