@@ -1,6 +1,7 @@
 //! What a sender of a record gets to know, and when.
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -48,6 +49,16 @@ impl Delivery {
     /// What became of it, if that is known already. Does not wait.
     pub fn try_result(&self) -> Option<Result<Ack, Error>> {
         self.cell.outcome(self.record).map(|outcome| self.ack(outcome))
+    }
+
+    /// Waits until this record and the `records - 1` that were put into the same batch after it are resolved, and tells which
+    /// of them failed: rows counted from this record, and why. Empty if all are acknowledged, without an allocation.
+    ///
+    /// A batch that the broker found too large is split, and its parts may end differently: one record's outcome is not
+    /// its neighbour's. Cancel safe.
+    pub async fn refused(&mut self, records: u32) -> Vec<(Range<u32>, Error)> {
+        let range = self.record..self.record.saturating_add(records);
+        std::future::poll_fn(|cx| self.cell.poll_refused(&range, &mut self.place, cx)).await
     }
 
     fn ack(&self, outcome: Outcome) -> Result<Ack, Error> {

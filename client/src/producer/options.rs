@@ -147,10 +147,11 @@ fn refused(name: &str, value: &dyn std::fmt::Display, allowed: &str) -> Error {
 mod tests {
     use super::*;
 
+    type Change = fn(&mut ProducerOptions);
+
     #[test]
     fn the_defaults_are_allowed_and_nonsense_is_named() {
         ProducerOptions::default().check().unwrap();
-        type Change = fn(&mut ProducerOptions);
         let nonsense: [(&str, Change); 9] = [
             ("batch_bytes", |o| o.batch_bytes = 0),
             ("batch_bytes", |o| o.batch_bytes = o.max_request_bytes + 1),

@@ -1,12 +1,12 @@
 //! Batches into one Produce request, and its answer back to each of them.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ottla_protocol::messages::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
 };
 use ottla_protocol::{ApiKey, ErrorCode};
-
-use std::sync::Arc;
 
 use super::options::ProducerOptions;
 use super::shared::Partition;
@@ -110,4 +110,97 @@ fn advised(error: Error) -> Error {
         _ => return error,
     };
     error.advice(advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use ottla_protocol::messages::TopicProduceResponse;
+
+    use super::super::shared::Desk;
+    use super::*;
+    use crate::TopicPartition;
+    use crate::core::accumulator::memory::Budget;
+    use crate::core::accumulator::{Append, Drain, Limits, Outgoing, PartitionQueue};
+
+    fn peer() -> Arc<str> {
+        "broker 1 at kafka:9092".into()
+    }
+
+    /// A parcel of one record from a partition of its own.
+    fn parcel(topic: &str, partition: i32) -> Parcel {
+        let limits = Limits {
+            linger: Duration::ZERO,
+            batch_bytes: 1024,
+            delivery_timeout: Duration::from_mins(2),
+            retry_backoff: Duration::ZERO,
+            idempotent: false,
+        };
+        let mut queue = PartitionQueue::new(partition, Arc::new(limits));
+        queue.grant(Budget::new(1 << 20, || ()).overdraw(1024), None, Instant::now());
+        let record = Outgoing { value: Some(b"x"), ..Outgoing::default() };
+        let Append::Taken(..) = queue.append(&record, record.size_bound(), 0) else { panic!("no room") };
+        let Drain::Send(batch) = queue.drain(Instant::now(), usize::MAX, true) else { panic!("nothing due") };
+        let partition = Partition::new(0, TopicPartition::new(topic, partition), queue, Desk::new(None));
+        Parcel { partition, batch }
+    }
+
+    fn parcels() -> Vec<Parcel> {
+        let mut parcels = vec![parcel("b", 0), parcel("a", 2), parcel("b", 10), parcel("a", 1)];
+        sort(&mut parcels);
+        parcels
+    }
+
+    /// Partition `p` of topic `a` got offset `p`, of topic `b` offset `100 + p`; `b-0` was refused. Nothing is in the order
+    /// of the request.
+    fn answer() -> ProduceResponse {
+        let at = |partition_index: i32, base_offset| PartitionProduceResponse {
+            partition_index,
+            base_offset,
+            ..PartitionProduceResponse::default()
+        };
+        let refused = PartitionProduceResponse { error_code: ErrorCode::NOT_LEADER_FOR_PARTITION, ..at(0, -1) };
+        let topic = |name: &str, partitions| TopicProduceResponse { name: name.to_owned(), partitions };
+        let responses = vec![topic("b", vec![at(10, 110), refused]), topic("a", vec![at(2, 2), at(1, 1)])];
+        ProduceResponse { responses, ..ProduceResponse::default() }
+    }
+
+    fn told(attempts: &[Attempt]) -> Vec<String> {
+        let tell = |attempt: &Attempt| match attempt {
+            Attempt::Acknowledged { base_offset } => format!("{}", base_offset.unwrap()),
+            Attempt::Refused { error, .. } | Attempt::Lost(error) | Attempt::Unsendable(error) => error.to_string(),
+        };
+        attempts.iter().map(tell).collect()
+    }
+
+    #[test]
+    fn each_batch_gets_its_own_answer_in_whatever_order_they_come() {
+        let attempts = told(&attempts(&parcels(), &answer(), &peer()));
+        assert_eq!((&*attempts[0], &*attempts[1], &*attempts[3]), ("1", "2", "110"));
+        assert!(attempts[2].starts_with("b-0, Produce to broker 1 at kafka:9092: NOT_LEADER"), "{}", attempts[2]);
+    }
+
+    #[test]
+    fn a_partition_left_out_may_be_written_and_one_not_asked_for_is_passed_over() {
+        let mut answer = answer();
+        answer.responses[1].partitions[0].partition_index = 7;
+        let attempts = attempts(&parcels(), &answer, &peer());
+        let Attempt::Lost(error) = &attempts[1] else { panic!("{attempts:?}") };
+        assert!(error.maybe_written() && error.to_string().contains("a-2"), "{error}");
+        assert_eq!(told(&attempts)[0], "1");
+    }
+
+    #[test]
+    fn a_request_names_each_topic_once_and_says_who_has_to_have_it() {
+        let options = ProducerOptions::default();
+        let parcels = parcels();
+        let bytes = |parcel: &Parcel| Bytes::from(parcel.partition.place.to_string());
+        let request = request(&options, parcels.iter().map(|parcel| (parcel, bytes(parcel))));
+        assert_eq!((request.acks, request.timeout_ms), (-1, 30_000));
+        let topics: Vec<_> = request.topics.iter().map(|topic| (&*topic.name, topic.partitions.len())).collect();
+        assert_eq!(topics, [("a", 2), ("b", 2)]);
+        let last = &request.topics[1].partitions[1];
+        assert_eq!((last.partition_index, last.records.as_deref()), (10, Some(&b"b-10"[..])));
+    }
 }

@@ -122,7 +122,7 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    fn new(node: Option<NodeId>) -> Arc<Self> {
+    pub(super) fn new(node: Option<NodeId>) -> Arc<Self> {
         Arc::new(Self { node, agenda: Mutex::new(Agenda::new()), wake: Notify::new() })
     }
 
@@ -146,6 +146,12 @@ impl Desk {
 }
 
 impl Partition {
+    /// At this desk until the router knows better.
+    pub(super) fn new(id: u64, place: TopicPartition, queue: PartitionQueue, desk: Arc<Desk>) -> Arc<Self> {
+        let slot = Mutex::new(Slot { queue, desk, scheduled: None });
+        Arc::new(Self { id, place, led: AtomicBool::new(false), slot })
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Slot> {
         // A panic under this lock would be a bug in the queue; the batches it may have lost have told their records.
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
@@ -279,12 +285,8 @@ impl Shared {
         if let Some(error) = self.closed.get() {
             queue.refuse(error);
         }
-        Arc::new(Partition {
-            id: self.next_id.fetch_add(1, Ordering::Relaxed),
-            place: TopicPartition::new(topic.clone(), partition),
-            led: AtomicBool::new(false),
-            slot: Mutex::new(Slot { queue, desk: self.nowhere.clone(), scheduled: None }),
-        })
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        Partition::new(id, TopicPartition::new(topic.clone(), partition), queue, self.nowhere.clone())
     }
 
     /// Every topic that was opened.
