@@ -19,7 +19,8 @@ use crate::net::Lane;
 use crate::net::cluster::Cluster;
 use crate::net::retry::Retry;
 
-/// A partition of a topic may be missing this often in a row before it is said not to exist.
+/// A partition may be missing this often in a row before it is said not to exist: right after a topic's creation brokers
+/// differ.
 const MISSES_BELIEVED: u32 = 3;
 
 /// Which offset of a partition.

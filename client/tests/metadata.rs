@@ -10,7 +10,8 @@ use net_support::{Conversation, OFFERED, Peer, cluster, fitting, offered};
 use ottla_client::{ErrorKind, OffsetAt, TopicPartition};
 use ottla_devbroker::{DevBroker, Fault};
 use ottla_protocol::messages::{
-    ListOffsetPartitionResponse, ListOffsetResponse, ListOffsetTopicResponse, MetadataRequest,
+    FindCoordinatorResponse, ListOffsetPartitionResponse, ListOffsetResponse, ListOffsetTopicResponse, MetadataRequest,
+    OffsetFetchResponse,
 };
 use ottla_protocol::{ApiKey, ErrorCode};
 
@@ -95,6 +96,35 @@ async fn when_every_known_broker_is_gone_the_bootstrap_servers_are_asked_again()
     assert_eq!(client.offsets(&place(), OffsetAt::Latest).await.unwrap()[&place()[0]], 42);
     assert_eq!(second.count(ApiKey::LIST_OFFSETS), 1);
     assert_eq!(client.brokers()[0].port, second.port);
+}
+
+#[tokio::test]
+async fn a_coordinator_that_has_moved_is_looked_for_again() {
+    let ports = Arc::new([AtomicU16::new(0), AtomicU16::new(0)]);
+    let lookups = Arc::new(AtomicU16::new(0));
+    let script = |mut talk: Conversation, ports: Arc<[AtomicU16; 2]>, lookups: Arc<AtomicU16>, code: ErrorCode| async move {
+        while let Some(asked) = talk.next_special().await {
+            if asked.api() == ApiKey::FIND_COORDINATOR {
+                let node = usize::from(lookups.fetch_add(1, Ordering::SeqCst) > 0);
+                let (node_id, port) = (node as i32 + 1, i32::from(ports[node].load(Ordering::SeqCst)));
+                let host = "127.0.0.1".to_owned();
+                talk.answer(&asked, &FindCoordinatorResponse { node_id, host, port, ..Default::default() }).await;
+            } else {
+                talk.answer(&asked, &OffsetFetchResponse { error_code: code, ..Default::default() }).await;
+            }
+        }
+    };
+    let (at, count) = (ports.clone(), lookups.clone());
+    let old = Peer::start(move |talk| script(talk, at.clone(), count.clone(), ErrorCode::NOT_COORDINATOR)).await;
+    let (at, count) = (ports.clone(), lookups.clone());
+    let new = Peer::start(move |talk| script(talk, at.clone(), count.clone(), ErrorCode::NONE)).await;
+    ports[0].store(old.port, Ordering::SeqCst);
+    ports[1].store(new.port, Ordering::SeqCst);
+    let client = old.client().await;
+    assert!(client.committed("g", &place()).await.unwrap().is_empty());
+    assert!(client.committed("g", &place()).await.unwrap().is_empty());
+    assert_eq!((old.count(ApiKey::OFFSET_FETCH), new.count(ApiKey::OFFSET_FETCH)), (1, 2));
+    assert_eq!(lookups.load(Ordering::SeqCst), 2, "a coordinator once found is remembered");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use std::time::Duration;
 pub use crate::config::model::Mode;
 
 /// How often a running task commits every position again, moved or not, so that brokers do not forget idle ones.
-pub const RENEW_EVERY: Duration = Duration::from_secs(6 * 3600);
+pub const RENEW_EVERY: Duration = Duration::from_hours(6);
 
 /// The name of a task's consumer group: `ottla-<task>`. It depends on nothing but the task's name.
 pub fn group(task: &str) -> String {

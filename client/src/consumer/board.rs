@@ -38,6 +38,8 @@ struct Seat {
     home: Home,
     trouble: Option<Trouble>,
     cut_answers: u32,
+    /// The end that the broker named when it had nothing for the present position.
+    known_end: Option<i64>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -88,7 +90,13 @@ impl Board {
         if self.seek(partition, offset) {
             return;
         }
-        let seat = Seat { position: Position::at(offset), home: Home::Nowhere(now), trouble: None, cut_answers: 0 };
+        let seat = Seat {
+            position: Position::at(offset),
+            home: Home::Nowhere(now),
+            trouble: None,
+            cut_answers: 0,
+            known_end: None,
+        };
         self.seats.insert(partition.clone(), seat);
         self.homeless.insert(partition.clone());
     }
@@ -105,7 +113,7 @@ impl Board {
     pub(super) fn seek(&mut self, partition: &TopicPartition, offset: i64) -> bool {
         let Some(seat) = self.seats.get_mut(partition) else { return false };
         seat.position.seek(offset);
-        seat.cut_answers = 0;
+        (seat.cut_answers, seat.known_end) = (0, None);
         let home = seat.home;
         self.queue.retain(|item| !item.is_of(partition));
         self.look_again(partition, home);
@@ -194,11 +202,23 @@ impl Board {
             Arrival::Stale | Arrival::Backwards => {}
             Arrival::Empty => seat.trouble = None,
             Arrival::Data => {
-                (seat.trouble, seat.cut_answers) = (None, 0);
+                (seat.trouble, seat.cut_answers, seat.known_end) = (None, 0, None);
                 self.look_again(partition, Home::At(node));
             }
         }
         arrival
+    }
+
+    /// The broker had nothing for the partition's position, and named `end` as the end of what may be read.
+    pub(super) fn nothing_up_to(&mut self, partition: &TopicPartition, end: i64) {
+        if let Some(seat) = self.seats.get_mut(partition) {
+            seat.known_end = Some(end);
+        }
+    }
+
+    /// Up to where it is known that there is nothing to read from the position on.
+    pub(super) fn known_end(&self, partition: &TopicPartition) -> Option<i64> {
+        self.seats.get(partition)?.known_end
     }
 
     /// An answer held nothing but the head of a batch. A few times is a broker's whim; then `true`: it is an error.

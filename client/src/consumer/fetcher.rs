@@ -20,7 +20,7 @@ use super::buffer::{Chunk, Hold, Item};
 use super::errors::{self, Verdict};
 use super::{Shared, log_ends};
 use crate::core::fetch_session::{Ask, FetchSession};
-use crate::core::isolation::{AbortFilter, Aborted};
+use crate::core::isolation::{AbortFilter, Aborted, Isolation};
 use crate::core::metadata::NodeId;
 use crate::core::position::{Arrival, Span};
 use crate::net::Lane;
@@ -204,7 +204,7 @@ fn parts(session: &FetchSession<TopicPartition>, topics: Vec<FetchableTopicRespo
 /// Takes an answer in: buffers its data, and deals with each partition's error.
 async fn take(shared: &Shared, node: NodeId, session: &mut FetchSession<TopicPartition>, answer: FetchResponse) {
     let parts = parts(session, answer.topics);
-    let mut taken = Taken::default();
+    let mut taken = Taken { isolation: shared.options.isolation, ..Taken::default() };
     {
         let mut board = shared.board();
         for part in parts {
@@ -229,6 +229,7 @@ async fn take(shared: &Shared, node: NodeId, session: &mut FetchSession<TopicPar
 /// What an answer came to, partition by partition.
 #[derive(Default)]
 struct Taken {
+    isolation: Isolation,
     data: Vec<Part>,
     out_of_range: Vec<(TopicPartition, i64)>,
     /// Some partition is not where the metadata says.
@@ -269,7 +270,14 @@ fn take_data(board: &mut Board, node: NodeId, part: Part, taken: &mut Taken) {
             taken.data.push(part);
         }
         Arrival::Backwards => board.fail(partition, errors::absurd_batch(partition, *asked, BACKWARDS)),
-        Arrival::Empty if records.is_empty() => {}
+        Arrival::Empty if records.is_empty() => {
+            // Before Fetch v4, and where nobody has a transaction open, the two are the same.
+            let (stable, written) = (part.answer.last_stable_offset, part.answer.high_watermark);
+            board.nothing_up_to(
+                partition,
+                if taken.isolation == Isolation::ReadCommitted && stable >= 0 { stable } else { written },
+            );
+        }
         Arrival::Empty => {
             let error = errors::absurd_batch(partition, *asked, CUT);
             if board.cut_answer(partition) {

@@ -150,6 +150,15 @@ impl Consumer {
         self.shared.board().position(partition)
     }
 
+    /// Up to where the broker has said that nothing is to be read from the [position](Self::position) on: the last stable
+    /// offset or, with [`Isolation::ReadUncommitted`], the high watermark of the last good answer, if that was empty. `None`
+    /// after data, a seek, or without an answer yet.
+    ///
+    /// Compaction can remove a log's last records; then the position never reaches the end, and this tells so.
+    pub fn known_end(&self, partition: &TopicPartition) -> Option<i64> {
+        self.shared.board().known_end(partition)
+    }
+
     /// How many fetched bytes lie ready, as they came.
     pub fn buffered_bytes(&self) -> usize {
         self.shared.budget.held()

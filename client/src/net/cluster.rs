@@ -21,9 +21,6 @@ use crate::core::backoff::Backoff;
 use crate::core::metadata::{Metadata, Node, NodeId, Scope, Tracker};
 use crate::error::{Error, ErrorKind};
 
-/// How often a topic has to be missing in a row before it is said not to exist: right after its creation brokers differ.
-const MISSES_BELIEVED: u32 = 3;
-
 /// A handle on the cluster. The last one to be dropped closes every connection and ends every task.
 #[derive(Clone)]
 pub(crate) struct Cluster {
@@ -128,30 +125,6 @@ impl Core {
         match round.error {
             Some(error) => Err(error),
             None => Ok(self.snapshot()),
-        }
-    }
-
-    /// The partition's leader, waiting for one to be elected until the deadline. A topic that does not exist is an error at
-    /// once.
-    pub(crate) async fn leader_of(&self, place: &TopicPartition, deadline: Instant) -> Result<NodeId, Error> {
-        let mut retry = Retry::new(&self.options, deadline.saturating_duration_since(Instant::now()));
-        let mut misses = 0;
-        loop {
-            let snapshot = self.snapshot();
-            if let Some(leader) = snapshot.leader(&place.topic, place.partition) {
-                return Ok(leader);
-            }
-            let refreshed = retry.within(self.refresh(std::slice::from_ref(&place.topic))).await;
-            let error = match refreshed {
-                Ok(fresh) if fresh.leader(&place.topic, place.partition).is_some() => continue,
-                Ok(fresh) => leaderless(&fresh, place),
-                Err(error) => error,
-            };
-            misses += u32::from(error.kind() == ErrorKind::UnknownTopic);
-            if misses >= MISSES_BELIEVED {
-                return Err(error);
-            }
-            retry.pause(error).await?;
         }
     }
 

@@ -134,17 +134,8 @@ impl Connection {
         picked.map_err(|e| Error::new(ErrorKind::Versions, e.to_string()).in_api(api).on_broker(self.peer().clone()))
     }
 
-    /// Asks in the highest common version. Returns when the frame is queued, in the order of the calls.
-    pub(crate) async fn submit<R: Request>(
-        self: &Arc<Self>,
-        request: &R,
-        timeout: Duration,
-    ) -> Result<Pending<R::Response>, Error> {
-        let version = self.version_for(R::KEY, R::VERSIONS)?;
-        self.submit_as(version, request, timeout).await
-    }
-
-    /// Asks in this version, which has to be one that [`Connection::version_for`] gave.
+    /// Asks in this version, which has to be one that [`Connection::version_for`] gave. Returns when the frame is queued, in
+    /// the order of the calls.
     pub(crate) async fn submit_as<R: Request>(
         self: &Arc<Self>,
         version: i16,
@@ -204,13 +195,6 @@ pub(crate) struct Pending<M> {
     receiver: oneshot::Receiver<Result<Bytes, Error>>,
     version: i16,
     _message: PhantomData<fn() -> M>,
-}
-
-impl<M> Pending<M> {
-    /// The version that was asked in.
-    pub(crate) fn version(&self) -> i16 {
-        self.version
-    }
 }
 
 impl<M: Message> Future for Pending<M> {

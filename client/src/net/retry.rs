@@ -23,10 +23,6 @@ impl Retry {
         Self { start, deadline: start + timeout, failures: 0, backoff, last: None }
     }
 
-    pub(crate) fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
     /// The time that is left, at most `limit`.
     pub(crate) fn left(&self, limit: Duration) -> Duration {
         self.deadline.saturating_duration_since(Instant::now()).min(limit)

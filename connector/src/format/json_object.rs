@@ -382,8 +382,8 @@ fn is_word(value: &[u8], word: &[u8]) -> bool {
 fn special_bytes(word: u64) -> u64 {
     const LOW: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    let quote = word ^ LOW * b'"' as u64;
-    let backslash = word ^ LOW * b'\\' as u64;
+    let quote = word ^ (LOW * u64::from(b'"'));
+    let backslash = word ^ (LOW * u64::from(b'\\'));
     let zero = |x: u64| x.wrapping_sub(LOW) & !x;
     let control = word.wrapping_sub(LOW * 0x20) & !word;
     (zero(quote) | zero(backslash) | control) & HIGH

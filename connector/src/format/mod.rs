@@ -33,15 +33,20 @@ pub fn clipped(value: &[u8]) -> String {
             if characters + 4 > CLIPPED_CHARACTERS {
                 break 'chunks;
             }
-            shown.push_str(&format!("\\x{byte:02x}"));
+            shown.push_str("\\x");
+            shown.extend([byte >> 4, byte & 15].map(hex_digit));
             characters += 4;
             taken += 1;
         }
     }
     if taken < value.len() {
-        shown.push_str(&format!("… ({} bytes in all)", value.len()));
+        shown = format!("{shown}… ({} bytes in all)", value.len());
     }
     shown
+}
+
+fn hex_digit(nibble: u8) -> char {
+    char::from_digit(nibble.into(), 16).unwrap_or('?')
 }
 
 /// Characters that would let a value change how the rest of the line is displayed (bidirectional overrides, zero

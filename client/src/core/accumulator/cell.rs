@@ -65,6 +65,25 @@ impl Cell {
         self.poll_with(place, cx, |_, outstanding| (outstanding == 0).then_some(())).map(drop)
     }
 
+    /// Waits until these records are resolved, and gives those that failed, a row for each part. No allocation if none did.
+    pub(crate) fn poll_refused(
+        &self,
+        records: &Range<u32>,
+        place: &mut Place,
+        cx: &Context<'_>,
+    ) -> Poll<Vec<(Range<u32>, Error)>> {
+        let look = |parts: &[Part], outstanding: u32| {
+            let rows = || parts.iter().filter_map(|part| Some((overlap(&part.records, records)?, &part.outcome)));
+            let resolved: u32 = rows().map(|(row, _)| row.end - row.start).sum();
+            if outstanding > 0 && resolved < records.end - records.start {
+                return None;
+            }
+            let from_first = |row: Range<u32>| row.start - records.start..row.end - records.start;
+            Some(rows().filter_map(|(row, outcome)| Some((from_first(row), outcome.as_ref().err()?.clone()))).collect())
+        };
+        self.poll_with(place, cx, look).map(Option::unwrap_or_default)
+    }
+
     fn poll_with<T>(
         &self,
         place: &mut Place,
@@ -125,6 +144,11 @@ impl Cell {
         // Nothing panics under this lock.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn overlap(part: &Range<u32>, records: &Range<u32>) -> Option<Range<u32>> {
+    let common = part.start.max(records.start)..part.end.min(records.end);
+    (!common.is_empty()).then_some(common)
 }
 
 fn look_up(parts: &[Part], record: u32) -> Option<Outcome> {

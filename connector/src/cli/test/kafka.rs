@@ -248,13 +248,13 @@ async fn brokers(steps: &mut Steps, client: &Client, limit: Duration) {
 
 fn expression(steps: &mut Steps, kafka: &Kafka, matching: &[Topic]) {
     const SHOWN: usize = 5;
+    if matching.is_empty() && kafka.topics.is_all() {
+        let detail = "the cluster has no topic, or none that this user may see";
+        return steps.warn(TOPICS, detail, "there is nothing to read yet");
+    }
     if matching.is_empty() {
-        let detail = if kafka.topics.is_all() {
-            "the cluster has no topic, or none that this user may see".to_owned()
-        } else {
-            format!("`{}` matches no topic", kafka.topics)
-        };
-        return steps.warn(TOPICS, detail, "the expression must match the whole name: `orders.*`, not `orders`");
+        let help = "the expression must match the whole name: `orders.*` for names that begin with `orders`";
+        return steps.warn(TOPICS, format!("`{}` matches no topic", kafka.topics), help);
     }
     let mut names: Vec<_> = matching.iter().take(SHOWN).map(|topic| topic.name.to_string()).collect();
     if matching.len() > SHOWN {

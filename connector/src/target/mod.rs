@@ -1,0 +1,162 @@
+//! Where records go, and what is known about them there.
+//!
+//! A target takes records one by one without waiting, until it says that it is [full](Push::Full); what it was given is
+//! settled later, a row at a time: acknowledged by Kafka, or flushed and synced to disk.
+
+pub mod jsonl;
+pub mod kafka;
+
+use crate::core::checkpoint::{Checkpoint, Span};
+use crate::event::Event;
+use crate::exit::Failure;
+
+use self::jsonl::JsonlTarget;
+use self::kafka::KafkaTarget;
+
+/// The target of a task.
+#[derive(Debug)]
+pub enum Target {
+    /// Topics of a Kafka cluster.
+    Kafka(Box<KafkaTarget>),
+    /// A file or standard output.
+    Jsonl(Box<JsonlTarget>),
+}
+
+/// Names the way from one source topic into the target: the number that [`Target::route`] gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Route(pub(crate) usize);
+
+/// What a route is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceTopic<'a> {
+    /// The topic's name; `None` for a file.
+    pub name: Option<&'a str>,
+    /// How many partitions it has.
+    pub partitions: i32,
+}
+
+/// The source's side of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// The span it belongs to.
+    pub span: Span,
+    /// Its partition in the source.
+    pub partition: i32,
+    /// Its offset in the source, or its line number.
+    pub offset: i64,
+}
+
+/// What became of handing a record over.
+#[derive(Debug)]
+pub enum Push {
+    /// The target has it; it is settled later.
+    Taken,
+    /// The target has no place for it in this form (a deletion in a file), and nothing is to be done about it.
+    Passed,
+    /// Not taken: call [`Target::make_room`] and hand it over again.
+    Full,
+    /// Refused, without anything having been sent.
+    Refused(ottla_client::Error),
+}
+
+/// What became of a row of records.
+#[derive(Debug)]
+pub struct Settled {
+    /// The span they belong to.
+    pub span: Span,
+    /// How many of them are in the target now.
+    pub written: u64,
+    /// Those that are not.
+    pub refused: Option<Refused>,
+}
+
+/// Records that a target did not take.
+#[derive(Debug)]
+pub struct Refused {
+    /// How many.
+    pub count: u64,
+    /// None of them has a lower offset.
+    pub first: i64,
+    /// None of them has a higher offset.
+    pub last: i64,
+    /// Why.
+    pub error: ottla_client::Error,
+}
+
+impl Target {
+    /// Prepares the way for the records of a source topic: finds or creates the topic they go to.
+    ///
+    /// # Errors
+    /// The topic cannot be looked up or created.
+    pub async fn route(&mut self, source: SourceTopic<'_>) -> Result<Route, Failure> {
+        match self {
+            Self::Kafka(kafka) => kafka.route(source).await,
+            Self::Jsonl(_) => Ok(Route(0)),
+        }
+    }
+
+    /// Hands over a record, without waiting.
+    #[inline]
+    pub fn push(&mut self, checkpoint: &mut Checkpoint, route: Route, ticket: Ticket, event: &Event<'_>) -> Push {
+        match self {
+            Self::Kafka(kafka) => kafka.push(checkpoint, route, ticket, event),
+            Self::Jsonl(jsonl) => jsonl.push(checkpoint, ticket, event),
+        }
+    }
+
+    /// Waits until [`Push::Full`] may be over; tells what was settled meanwhile.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub async fn make_room(&mut self) -> Result<Option<Settled>, Failure> {
+        match self {
+            Self::Kafka(kafka) => Ok(kafka.make_room().await),
+            Self::Jsonl(jsonl) => jsonl.make_room().await.map(|()| None),
+        }
+    }
+
+    /// How many rows are still to be settled.
+    pub fn unsettled(&self) -> usize {
+        match self {
+            Self::Kafka(kafka) => kafka.unsettled(),
+            Self::Jsonl(jsonl) => jsonl.unsettled(),
+        }
+    }
+
+    /// The next row that settles by itself; waits for ever if none can. Cancel safe.
+    pub async fn settled(&mut self) -> Settled {
+        match self {
+            Self::Kafka(kafka) => kafka.settled().await,
+            // Lines settle when they are synced, which somebody has to ask for.
+            Self::Jsonl(_) => std::future::pending().await,
+        }
+    }
+
+    /// Makes durable what a commit is to cover. Kafka does that by itself.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub async fn sync(&mut self, each: impl FnMut(Settled)) -> Result<(), Failure> {
+        match self {
+            Self::Kafka(_) => Ok(()),
+            Self::Jsonl(jsonl) => jsonl.sync(each).await,
+        }
+    }
+
+    /// Settles everything that was handed over.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub async fn finish(&mut self, mut each: impl FnMut(Settled)) -> Result<(), Failure> {
+        match self {
+            Self::Kafka(kafka) => {
+                kafka.flush().await;
+                while kafka.unsettled() > 0 {
+                    each(kafka.settled().await);
+                }
+                Ok(())
+            }
+            Self::Jsonl(jsonl) => jsonl.sync(each).await,
+        }
+    }
+}

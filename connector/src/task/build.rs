@@ -1,0 +1,87 @@
+//! Jobs from the tasks of a config file.
+
+use crate::config::model::{Bootstrap, Config, Connection, Jsonl, Kafka, Kind, Task};
+use crate::exit::Failure;
+use crate::mode::Mode;
+use crate::source::jsonl::Input;
+use crate::source::kafka::Selection;
+use crate::target::jsonl::Existing;
+use crate::target::kafka::Naming;
+
+use super::{ClusterSpec, Job, JsonlTo, KafkaFrom, KafkaTo, LinesFrom, SourceSpec, TargetSpec, Timing};
+
+impl Job {
+    /// The job of one task. `embedded` are the addresses of the development broker in this process.
+    ///
+    /// # Errors
+    /// Exit 2: the task asks for what its connections cannot do.
+    pub fn from_config(config: &Config, task: &Task, embedded: &[String]) -> Result<Self, Failure> {
+        let missing = |name: &str| Failure::usage(format!("task {}: there is no connection {name}", task.name));
+        let source = config.source_of(task).ok_or_else(|| missing(&task.source))?;
+        let target = config.target_of(task).ok_or_else(|| missing(&task.target))?;
+        Ok(Self {
+            name: task.name.clone(),
+            source: source_spec(task, source, embedded)?,
+            target: target_spec(source, target, embedded),
+            timing: Timing::default(),
+        })
+    }
+}
+
+fn source_spec(task: &Task, source: &Connection, embedded: &[String]) -> Result<SourceSpec, Failure> {
+    match &source.kind {
+        Kind::Kafka(kafka) => Ok(SourceSpec::Kafka(KafkaFrom {
+            cluster: cluster(source, kafka, embedded),
+            selection: Selection::Matching(kafka.topics.clone()),
+            mode: Some(task.mode),
+            on_bad_message: source.on_bad_message,
+        })),
+        Kind::Jsonl(_) if task.mode != Mode::Full => Err(Failure::usage(format!(
+            "task {}: connection {} is a file, which has no committed positions for mode {}",
+            task.name, source.name, task.mode
+        ))
+        .with_help("use mode = \"full\": it reads the whole file each time")),
+        Kind::Jsonl(jsonl) => {
+            let input = Input::from(&jsonl.path);
+            Ok(SourceSpec::Lines(LinesFrom { input, on_bad_message: source.on_bad_message }))
+        }
+    }
+}
+
+fn target_spec(source: &Connection, target: &Connection, embedded: &[String]) -> TargetSpec {
+    match &target.kind {
+        Kind::Kafka(kafka) => TargetSpec::Kafka(KafkaTo {
+            cluster: cluster(target, kafka, embedded),
+            naming: naming(source, kafka),
+            acks: kafka.acks,
+            compression: kafka.compression,
+            on_push_error: target.on_push_error,
+        }),
+        Kind::Jsonl(jsonl) => TargetSpec::Jsonl(JsonlTo { path: jsonl.path.clone(), existing: Existing::Append }),
+    }
+}
+
+/// The topic that the target names; else the source's own, which for a file is its name without the ending.
+fn naming(source: &Connection, target: &Kafka) -> Naming {
+    if let Some(topic) = target.topics.literal() {
+        return Naming::Fixed(topic);
+    }
+    match &source.kind {
+        Kind::Kafka(_) => Naming::Same,
+        Kind::Jsonl(Jsonl { path }) => file_topic(path).map_or(Naming::Same, Naming::Fixed),
+    }
+}
+
+fn file_topic(path: &crate::config::model::JsonlPath) -> Option<String> {
+    let crate::config::model::JsonlPath::File(path) = path else { return None };
+    let stem = path.file_stem()?.to_str()?;
+    crate::config::topics::is_topic_name(stem).then(|| stem.to_owned())
+}
+
+fn cluster(connection: &Connection, kafka: &Kafka, embedded: &[String]) -> ClusterSpec {
+    let servers = match &kafka.bootstrap {
+        Bootstrap::Embedded => embedded.to_vec(),
+        Bootstrap::Servers(servers) => servers.clone(),
+    };
+    ClusterSpec { name: connection.name.clone(), servers, auth: kafka.auth.clone() }
+}

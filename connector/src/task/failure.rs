@@ -1,0 +1,72 @@
+//! The client's errors as ends of a task: which exit code, and what to do.
+
+use ottla_client::{Error, ErrorKind};
+use ottla_protocol::ErrorCode;
+
+use crate::exit::{Exit, Failure};
+
+/// How errors name a connection of the config file.
+pub fn in_connection(name: &str) -> String {
+    format!("connection {name}")
+}
+
+/// A client's error as the end of a task.
+pub fn client_failure(place: &str, error: &Error) -> Failure {
+    let failure = Failure::new(exit_of(error), format!("{place}: {error}"));
+    match help(error.kind()) {
+        Some(help) => failure.with_help(help),
+        None => failure,
+    }
+}
+
+fn exit_of(error: &Error) -> Exit {
+    match error.kind() {
+        ErrorKind::Config => Exit::Usage,
+        ErrorKind::OffsetOutOfRange | ErrorKind::Corrupt => Exit::StoppedByData,
+        _ if blames_the_record(error) => Exit::StoppedByData,
+        ErrorKind::Closed => Exit::Internal,
+        _ => Exit::Environment,
+    }
+}
+
+fn help(kind: ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        ErrorKind::Resolve => "check the host's name, and whether this machine can resolve it",
+        ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Disconnected => {
+            "is the broker running, and are its advertised addresses reachable from here? `ottla test FILE` goes step by step"
+        }
+        ErrorKind::Authentication => "check `auth`: the mechanism, the user name and the password",
+        ErrorKind::UnknownTopic => "check the topic's name; `ottla test FILE` lists what the expression matches",
+        _ => return None,
+    })
+}
+
+/// Is it the record that the target does not take, so that trying again would not help?
+pub fn blames_the_record(error: &Error) -> bool {
+    const INVALID_RECORD: ErrorCode = ErrorCode(87);
+    match error.kind() {
+        ErrorKind::TooLarge => true,
+        _ => matches!(
+            error.code(),
+            Some(
+                ErrorCode::CORRUPT_MESSAGE
+                    | ErrorCode::MESSAGE_TOO_LARGE
+                    | ErrorCode::RECORD_LIST_TOO_LARGE
+                    | ErrorCode::INVALID_TIMESTAMP
+                    | ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT
+                    | INVALID_RECORD
+            )
+        ),
+    }
+}
+
+/// May `on_push_error = "skip"` pass records over this error? It is for what the target says about them. A target that
+/// cannot be reached or lets nobody in says nothing about records, and passing all of them would empty the source into
+/// nowhere: that always stops the task.
+pub fn may_be_skipped(error: &Error) -> bool {
+    match error.code() {
+        Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED | ErrorCode::CLUSTER_AUTHORIZATION_FAILED) => false,
+        Some(_) => !matches!(error.kind(), ErrorKind::Authentication | ErrorKind::Fenced),
+        None => error.kind() == ErrorKind::TooLarge,
+    }
+}

@@ -1,0 +1,412 @@
+//! The way of a task whose source is Kafka.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_client::{Client, Error, Fetched, TopicPartition};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+
+use crate::config::model::OnError;
+use crate::core::plan::Course;
+use crate::event::{Event, Origin};
+use crate::exit::Failure;
+use crate::mode::RENEW_EVERY;
+use crate::progress::{Console, Progress};
+use crate::source::kafka::{KafkaSource, Reading, Selection, Start};
+use crate::target::{Route, SourceTopic, Target};
+
+use super::pump::{Policies, Pump};
+use super::{End, Ending, Job, KafkaFrom, TargetSpec, Timing, requested};
+
+/// How often the end of a log is looked at for which no more records come.
+const LOOK_AT_ENDS_EVERY: Duration = Duration::from_millis(250);
+
+/// So many commits in a row may fail in a way that can pass.
+const COMMITS_MAY_FAIL: u32 = 2;
+
+/// A partition that is read.
+struct Seat {
+    place: TopicPartition,
+    siblings: i32,
+    course: Course,
+    lane: crate::core::checkpoint::Lane,
+    route: Option<Route>,
+    position: i64,
+    done: bool,
+}
+
+struct FromKafka {
+    source: KafkaSource,
+    pump: Pump,
+    name: String,
+    ends: bool,
+    seats: Vec<Seat>,
+    by_place: HashMap<TopicPartition, usize>,
+    /// Seats that are not done.
+    open: usize,
+    total: u64,
+    progress: Arc<Progress>,
+    console: Arc<Console>,
+    failed_commits: u32,
+    /// The target is topics of the source's own cluster: which topic a source topic's records go to.
+    own_cluster: bool,
+    naming: Option<crate::target::kafka::Naming>,
+}
+
+/// Reads topics until they end, a signal comes, or a record stops it.
+pub(super) async fn run(job: &Job, from: &KafkaFrom, console: &Arc<Console>, end: &mut End) -> Result<(), Failure> {
+    let progress = Arc::clone(&end.progress);
+    let place = from.cluster.place();
+    let client = from.cluster.connect().await?;
+    let reading = match &from.mode {
+        Some(mode) => Reading::Task { name: job.name.clone(), mode: *mode },
+        None => Reading::Once,
+    };
+    let selection = from.selection.clone();
+    let own_cluster = is_own_cluster(job, &client).await?;
+    let naming = naming(&job.target);
+    let source = KafkaSource::open(client, selection, reading.clone(), &place)?;
+    let mut task = FromKafka {
+        ends: reading.ends(),
+        pump: pump(job, from.on_bad_message, console, &progress).await?,
+        source,
+        name: job.name.clone(),
+        seats: Vec::new(),
+        by_place: HashMap::new(),
+        open: 0,
+        total: 0,
+        progress,
+        console: Arc::clone(console),
+        failed_commits: 0,
+        own_cluster,
+        naming,
+    };
+    let starts = task.source.discover().await?;
+    if starts.is_empty() {
+        task.say_nothing_matches(from);
+    }
+    task.start(starts).await?;
+    let ran = task.run(&job.timing, &mut end.shutdown.clone()).await;
+    task.settle_all(ran, end).await
+}
+
+async fn pump(
+    job: &Job,
+    on_bad_message: OnError,
+    console: &Arc<Console>,
+    progress: &Arc<Progress>,
+) -> Result<Pump, Failure> {
+    let policies = Policies { on_bad_message, on_push_error: job.target.on_push_error() };
+    let target = job.target.open(&job.name, console, &job.timing).await?;
+    Ok(Pump::new(&job.name, target, policies, job.timing.commit, console, Arc::clone(progress)))
+}
+
+fn naming(target: &TargetSpec) -> Option<crate::target::kafka::Naming> {
+    match target {
+        TargetSpec::Kafka(to) => Some(to.naming.clone()),
+        TargetSpec::Jsonl(_) => None,
+    }
+}
+
+/// Is the target the cluster that is read from? Asked of the clusters, because names and addresses can differ.
+async fn is_own_cluster(job: &Job, source: &Client) -> Result<bool, Failure> {
+    let TargetSpec::Kafka(to) = &job.target else { return Ok(false) };
+    let target = to.cluster.connect().await?;
+    if let (Some(one), Some(other)) = (source.cluster_id(), target.cluster_id())
+        && one == other
+    {
+        return Ok(true);
+    }
+    let (sources, targets) = (source.brokers(), target.brokers());
+    Ok(sources.iter().any(|one| targets.iter().any(|other| one.host == other.host && one.port == other.port)))
+}
+
+impl FromKafka {
+    fn say_nothing_matches(&self, from: &KafkaFrom) {
+        let expression = match &from.selection {
+            Selection::Matching(expression) if !expression.is_all() => {
+                format!("no topic matches {}", expression.as_str())
+            }
+            _ => "there are no topics".to_owned(),
+        };
+        let next = if self.ends { "there is nothing to do" } else { "waiting for one" };
+        self.console.say(&format!("{}: {expression}; {next}", self.name));
+    }
+
+    /// Takes in partitions: refuses loops, says where each starts and why, commits that, and begins to read.
+    async fn start(&mut self, starts: Vec<Start>) -> Result<(), Failure> {
+        let mut chosen = Vec::new();
+        for start in &starts {
+            self.refuse_loop(&start.place.topic)?;
+            let stop = start.course.stop.map_or_else(|| "without end".to_owned(), |stop| format!("up to {stop}"));
+            let (place, course) = (&start.place, start.course);
+            let line = format!("{}: {place} starts at {}, {stop} ({})", self.name, course.start, course.reason);
+            self.console.say(&line);
+            chosen.extend(course.to_record().map(|record| (place.clone(), record)));
+        }
+        if !chosen.is_empty() {
+            let place = format!("task {}", self.name);
+            let committed = self.source.commit(&chosen).await;
+            committed.map_err(|error| super::failure::client_failure(&place, &error))?;
+        }
+        let mut positions = Vec::new();
+        for Start { place, siblings, course } in starts {
+            let lane = self.pump.add(Origin::Partition(place.clone()), course.start);
+            let done = course.done_at(course.start);
+            if !done {
+                self.open += 1;
+                self.total += course.offsets().unwrap_or(0);
+                positions.push((place.clone(), course.start));
+            }
+            self.by_place.insert(place.clone(), self.seats.len());
+            self.seats.push(Seat { place, siblings, course, lane, route: None, position: course.start, done });
+        }
+        if self.ends {
+            self.progress.ends_at(self.total);
+        }
+        let assigned = self.source.consumer.assign(&positions).await;
+        assigned.map_err(|error| super::failure::client_failure(&format!("task {}", self.name), &error))
+    }
+
+    /// A task that wrote into a topic it reads would never come to its end.
+    fn refuse_loop(&self, topic: &str) -> Result<(), Failure> {
+        use crate::target::kafka::Naming;
+        let into = match &self.naming {
+            Some(_) if !self.own_cluster => return Ok(()),
+            None => return Ok(()),
+            Some(Naming::Same) => topic,
+            Some(Naming::Fixed(name)) => name.as_str(),
+        };
+        if into != topic {
+            return Ok(());
+        }
+        let message = format!(
+            "task {}: source and target are the same cluster, and topic {topic} would be written into itself",
+            self.name
+        );
+        Err(Failure::usage(message)
+            .with_help("give the target connection a plain topic name that the source's `topics` does not match"))
+    }
+
+    async fn run(&mut self, timing: &Timing, shutdown: &mut super::Shutdown) -> Result<Ending, Failure> {
+        let mut ends_tick = ticks(LOOK_AT_ENDS_EVERY);
+        let mut topics_tick = ticks(timing.discover);
+        let mut renew_tick = ticks(RENEW_EVERY);
+        loop {
+            if self.pump.is_stopped() || (self.ends && self.open == 0) {
+                return Ok(Ending::Complete);
+            }
+            let deadline = self.pump.batcher.deadline();
+            let crowded = self.pump.is_crowded();
+            tokio::select! {
+                biased;
+                () = requested(shutdown) => return Ok(Ending::Interrupted),
+                () = until(deadline), if deadline.is_some() => self.commit().await?,
+                settled = self.pump.target.settled() => self.pump.apply(settled),
+                _ = ends_tick.tick(), if self.ends => self.look_at_ends(),
+                _ = topics_tick.tick(), if !self.ends => self.look_for_topics().await?,
+                _ = renew_tick.tick() => self.renew().await?,
+                fetched = self.source.consumer.next(), if !crowded => match fetched {
+                    Ok(fetched) => self.take(&fetched).await?,
+                    Err(error) => {
+                        let failure = self.source.read_failure(&error).await;
+                        self.pump.stop(failure);
+                    }
+                },
+            }
+            if self.pump.batcher.is_due(std::time::Instant::now()) || (crowded && self.is_file()) {
+                self.commit().await?;
+            }
+        }
+    }
+
+    fn is_file(&self) -> bool {
+        matches!(self.pump.target, Target::Jsonl(_))
+    }
+
+    /// Hands over one fetched batch, up to the stop.
+    async fn take(&mut self, fetched: &Fetched) -> Result<(), Failure> {
+        let Some(&index) = self.by_place.get(fetched.partition()) else { return Ok(()) };
+        if self.seats[index].done {
+            return Ok(());
+        }
+        let route = self.route(index).await?;
+        let seat = &mut self.seats[index];
+        let end = seat.course.stop.map_or(fetched.next_offset(), |stop| fetched.next_offset().min(stop));
+        let mut batch = self.pump.begin(seat.lane, route, seat.place.partition, end);
+        let mut next = seat.position;
+        for record in fetched {
+            let record = match record {
+                Ok(record) => record,
+                Err(error) => {
+                    self.pump.stop_in(&mut batch, next);
+                    let failure = self.source.read_failure(&error).await;
+                    self.pump.stop(failure);
+                    break;
+                }
+            };
+            if record.offset >= end {
+                break;
+            }
+            let event = Event::from_record(&record);
+            if !self.pump.take(&mut batch, record.offset, event, record.value.unwrap_or_default()).await? {
+                break;
+            }
+            next = record.offset + 1;
+        }
+        self.pump.end(&batch, u64::try_from(end - seat.position).unwrap_or(0));
+        seat.position = end;
+        if seat.course.done_at(end) {
+            self.finish_seat(index);
+        }
+        Ok(())
+    }
+
+    async fn route(&mut self, index: usize) -> Result<Route, Failure> {
+        let seat = &self.seats[index];
+        if let Some(route) = seat.route {
+            return Ok(route);
+        }
+        let topic = SourceTopic { name: Some(&seat.place.topic), partitions: seat.siblings };
+        let route = self.pump.target.route(topic).await?;
+        super::say_created(&self.name, &mut self.pump.target, &self.console);
+        self.seats[index].route = Some(route);
+        Ok(route)
+    }
+
+    fn finish_seat(&mut self, index: usize) {
+        let seat = &mut self.seats[index];
+        if !std::mem::replace(&mut seat.done, true) {
+            self.open -= 1;
+            self.source.consumer.unassign(std::slice::from_ref(&seat.place));
+        }
+    }
+
+    /// Ends partitions behind whose position the broker has nothing more although the stop is further: compaction can
+    /// remove the last records of a log.
+    fn look_at_ends(&mut self) {
+        for index in 0..self.seats.len() {
+            let seat = &mut self.seats[index];
+            let Some(stop) = seat.course.stop.filter(|_| !seat.done) else { continue };
+            let known = None::<i64>;
+            if known.is_none_or(|known| known < stop)
+                || self.source.consumer.position(&seat.place) != Some(seat.position)
+            {
+                continue;
+            }
+            let span = self.pump.checkpoint.read(seat.lane, stop);
+            self.pump.checkpoint.finish(span);
+            seat.position = stop;
+            self.finish_seat(index);
+        }
+    }
+
+    async fn look_for_topics(&mut self) -> Result<(), Failure> {
+        let found = self.source.discover().await;
+        match found {
+            Ok(starts) => self.start(starts).await,
+            // Reading goes on; a cluster that stays away is noticed there.
+            Err(failure) if failure.exit == crate::exit::Exit::Environment => {
+                tracing::warn!("task {}: looking for new topics failed: {}", self.name, failure.message);
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Makes durable what was handed over and commits every position that is safe.
+    async fn commit(&mut self) -> Result<(), Failure> {
+        self.pump.sync().await?;
+        let moved: Vec<_> = self.pump.checkpoint.to_commit().collect();
+        let committed = self.commit_positions(&moved).await;
+        let settled = self.pump.checkpoint.all_settled() && committed.is_ok();
+        self.pump.batcher.restarted(settled, std::time::Instant::now());
+        self.bear(committed)
+    }
+
+    async fn commit_positions(&mut self, positions: &[(crate::core::checkpoint::Lane, i64)]) -> Result<(), Error> {
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<_> =
+            positions.iter().map(|(lane, position)| (self.seats[lane.index()].place.clone(), *position)).collect();
+        self.source.commit(&named).await?;
+        for (lane, position) in positions {
+            self.pump.checkpoint.committed(*lane, *position);
+        }
+        Ok(())
+    }
+
+    /// A commit that failed is tried again with the next one; only when that goes on, the task ends.
+    fn bear(&mut self, committed: Result<(), Error>) -> Result<(), Failure> {
+        let Err(error) = committed else {
+            self.failed_commits = 0;
+            return Ok(());
+        };
+        self.failed_commits += 1;
+        if error.is_retriable() && self.failed_commits < COMMITS_MAY_FAIL {
+            tracing::warn!("task {}: positions could not be committed, trying again: {error}", self.name);
+            return Ok(());
+        }
+        let place = format!("task {}: positions cannot be committed", self.name);
+        Err(super::failure::client_failure(&place, &error))
+    }
+
+    async fn renew(&mut self) -> Result<(), Failure> {
+        let places: Vec<_> = self.seats.iter().map(|seat| seat.place.clone()).collect();
+        let all: Vec<_> = self.pump.checkpoint.positions().collect();
+        let mut renewed = self.source.renew_marks(&places).await;
+        if renewed.is_ok() {
+            renewed = self.commit_positions(&all).await;
+        }
+        self.bear(renewed)
+    }
+
+    /// Waits for what is under way, commits what is safe, and marks a full sync that came to its end.
+    async fn settle_all(mut self, ran: Result<Ending, Failure>, end: &mut End) -> Result<(), Failure> {
+        let settled = self.pump.finish().await;
+        let committed = match settled {
+            Ok(()) => self.commit_last().await,
+            Err(failure) => Err(failure),
+        };
+        // The first thing that went wrong is the one to tell.
+        end.ending = ran?;
+        if let Some(stop) = self.pump.take_stop() {
+            return Err(stop);
+        }
+        committed?;
+        if self.ends && end.ending == Ending::Complete {
+            self.mark_completed().await?;
+        }
+        Ok(())
+    }
+
+    async fn commit_last(&mut self) -> Result<(), Failure> {
+        let moved: Vec<_> = self.pump.checkpoint.to_commit().collect();
+        let place = format!("task {}: the last positions cannot be committed", self.name);
+        self.commit_positions(&moved).await.map_err(|error| super::failure::client_failure(&place, &error))
+    }
+
+    async fn mark_completed(&mut self) -> Result<(), Failure> {
+        let ends: Vec<_> = self.seats.iter().filter_map(|seat| Some((seat.place.clone(), seat.course.stop?))).collect();
+        if ends.is_empty() {
+            return Ok(());
+        }
+        let place = format!("task {}: the full sync cannot be marked as completed", self.name);
+        self.source.mark_completed(&ends).await.map_err(|error| super::failure::client_failure(&place, &error))
+    }
+}
+
+fn ticks(every: Duration) -> Interval {
+    let mut interval = tokio::time::interval_at(Instant::now() + every, every);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+async fn until(deadline: Option<std::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

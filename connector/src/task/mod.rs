@@ -1,0 +1,261 @@
+//! A task from its start to its end.
+//!
+//! A [`Job`] says what to do and needs no config file; [`Job::from_config`] makes one of a task of a file. [`run`] does it:
+//! it opens the target, reads the source, hands over record by record, and commits only what the target has acknowledged.
+//! Work goes by batches: a record on its way meets no channel, no lock hand-off and no allocation of ours.
+
+pub mod build;
+pub mod failure;
+mod from_jsonl;
+mod from_kafka;
+mod pump;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ottla_client::Client;
+use tokio::sync::watch;
+
+use crate::config::model::{AckLevel, Auth, JsonlPath, Mechanism, OnError};
+use crate::core::batcher::Limits;
+use crate::exit::{Exit, Failure};
+use crate::mode::Mode;
+use crate::progress::{Console, Counts, Progress};
+use crate::source::jsonl::Input;
+use crate::source::kafka::Selection;
+use crate::target::Target;
+use crate::target::jsonl::{Existing, JsonlTarget, Repair};
+use crate::target::kafka::{KafkaTarget, KafkaTargetOptions, Naming};
+use ottla_protocol::compression::Compression;
+
+use self::failure::{client_failure, in_connection};
+
+/// Becomes true when the task is to drain, commit and end.
+pub type Shutdown = watch::Receiver<bool>;
+
+/// What a task is to do.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its name: in every line about it, and in the name of its group.
+    pub name: String,
+    /// Where records come from.
+    pub source: SourceSpec,
+    /// Where they go.
+    pub target: TargetSpec,
+    /// Its clock.
+    pub timing: Timing,
+}
+
+/// Where records come from.
+#[derive(Debug, Clone)]
+pub enum SourceSpec {
+    /// Topics.
+    Kafka(KafkaFrom),
+    /// Lines.
+    Lines(LinesFrom),
+}
+
+/// Topics as a source.
+#[derive(Debug, Clone)]
+pub struct KafkaFrom {
+    /// The cluster.
+    pub cluster: ClusterSpec,
+    /// Which topics.
+    pub selection: Selection,
+    /// The mode of a task; `None` reads once from the earliest offset to the end and leaves no trace in the cluster.
+    pub mode: Option<Mode>,
+    /// What to do with a record that is not a JSON object.
+    pub on_bad_message: OnError,
+}
+
+/// Lines as a source.
+#[derive(Debug, Clone)]
+pub struct LinesFrom {
+    /// What they are read from.
+    pub input: Input,
+    /// What to do with a line that is not a JSON object.
+    pub on_bad_message: OnError,
+}
+
+/// Where records go.
+#[derive(Debug, Clone)]
+pub enum TargetSpec {
+    /// Topics.
+    Kafka(KafkaTo),
+    /// Lines.
+    Jsonl(JsonlTo),
+}
+
+/// Topics as a target.
+#[derive(Debug, Clone)]
+pub struct KafkaTo {
+    /// The cluster.
+    pub cluster: ClusterSpec,
+    /// Which topics.
+    pub naming: Naming,
+    /// When a record counts as written.
+    pub acks: AckLevel,
+    /// How batches are compressed.
+    pub compression: Compression,
+    /// What to do with a record that the target refuses.
+    pub on_push_error: OnError,
+}
+
+/// Lines as a target.
+#[derive(Debug, Clone)]
+pub struct JsonlTo {
+    /// The file or standard output.
+    pub path: JsonlPath,
+    /// What to do with what is there already.
+    pub existing: Existing,
+}
+
+/// How to reach a cluster.
+#[derive(Debug, Clone)]
+pub struct ClusterSpec {
+    /// What errors call it: a connection's name, or an address.
+    pub name: String,
+    /// `host:port` each.
+    pub servers: Vec<String>,
+    /// The login.
+    pub auth: Option<Auth>,
+}
+
+/// How long things take that could take longer or shorter.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    /// How much may lie between two commits.
+    pub commit: Limits,
+    /// How often new topics and partitions are looked for.
+    pub discover: Duration,
+    /// How long a record may take into a Kafka target, all attempts counted (Kafka: `delivery.timeout.ms`).
+    pub delivery: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { commit: Limits::default(), discover: Duration::from_secs(30), delivery: Duration::from_secs(120) }
+    }
+}
+
+/// How a task came to its end when nothing went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything was done.
+    Complete,
+    /// It was asked to end before that; what it did is committed.
+    Interrupted,
+}
+
+/// What became of a task.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its name.
+    pub name: String,
+    /// Its counts.
+    pub counts: Counts,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// How it ended.
+    pub result: Result<Ending, Failure>,
+}
+
+impl Outcome {
+    /// The exit code for this task alone.
+    pub fn exit(&self) -> Exit {
+        self.result.as_ref().map_or_else(|failure| failure.exit, |_| Exit::Ok)
+    }
+}
+
+/// What the end of a task is made of, filled in as it goes.
+pub(crate) struct End {
+    ending: Ending,
+    progress: Arc<Progress>,
+    shutdown: Shutdown,
+}
+
+/// Does a job. Never fails: what went wrong is in the outcome.
+pub async fn run(job: Job, console: Arc<Console>, shutdown: Shutdown) -> Outcome {
+    let started = Instant::now();
+    let progress = console.task(&job.name);
+    let mut end = End { ending: Ending::Complete, progress, shutdown };
+    let ran = match &job.source {
+        SourceSpec::Kafka(from) => from_kafka::run(&job, from, &console, &mut end).await,
+        SourceSpec::Lines(from) => from_jsonl::run(&job, from, &console, &mut end).await,
+    };
+    end.progress.finish();
+    let (counts, elapsed) = (end.progress.counts(), started.elapsed());
+    Outcome { name: job.name, counts, elapsed, result: ran.map(|()| end.ending) }
+}
+
+/// Waits until the task is asked to end; for ever if nobody can ask any more.
+pub(crate) async fn requested(shutdown: &mut Shutdown) {
+    if shutdown.wait_for(|asked| *asked).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+impl ClusterSpec {
+    /// As errors name it.
+    pub fn place(&self) -> String {
+        in_connection(&self.name)
+    }
+
+    /// Reaches the cluster.
+    ///
+    /// # Errors
+    /// As the client says: exit 3 mostly.
+    pub async fn connect(&self) -> Result<Client, Failure> {
+        let mut builder = Client::builder().bootstrap(self.servers.iter().cloned()).client_id("ottla");
+        if let Some(Auth { mechanism: Mechanism::Plain, username, password }) = &self.auth {
+            builder = builder.sasl_plain(username, password.expose());
+        }
+        builder.connect().await.map_err(|error| client_failure(&self.place(), &error))
+    }
+}
+
+impl TargetSpec {
+    fn on_push_error(&self) -> OnError {
+        match self {
+            Self::Kafka(to) => to.on_push_error,
+            // A file refuses no single record: it can be written or it cannot.
+            Self::Jsonl(_) => OnError::Stop,
+        }
+    }
+
+    async fn open(&self, task: &str, console: &Console, timing: &Timing) -> Result<Target, Failure> {
+        match self {
+            Self::Kafka(to) => {
+                let client = to.cluster.connect().await?;
+                let options = KafkaTargetOptions {
+                    connection: to.cluster.name.clone(),
+                    naming: to.naming.clone(),
+                    acks: to.acks,
+                    compression: to.compression,
+                    delivery_timeout: timing.delivery,
+                };
+                Ok(Target::Kafka(Box::new(KafkaTarget::open(client, options).await?)))
+            }
+            Self::Jsonl(to) => {
+                let target = JsonlTarget::open(&to.path, to.existing).await?;
+                match target.repair() {
+                    Some(Repair::Cut(bytes)) => console.say(&format!(
+                        "{task}: {} ended in the middle of a record, of which {bytes} bytes were cut off; it is written again",
+                        to.path
+                    )),
+                    Some(Repair::Ended) => console.say(&format!("{task}: the last line of {} got its line break", to.path)),
+                    None => {}
+                }
+                Ok(Target::Jsonl(Box::new(target)))
+            }
+        }
+    }
+}
+
+/// Tells the user which topics were created.
+fn say_created(task: &str, target: &mut Target, console: &Console) {
+    let Target::Kafka(kafka) = target else { return };
+    for topic in kafka.take_created() {
+        console.say(&format!("{task}: created topic {topic} with 1 partition and 1 replica"));
+    }
+}

@@ -1,0 +1,281 @@
+//! What the ways out of every source have in common: check, hand over, acknowledge, and the two error policies.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::config::model::OnError;
+use crate::core::batcher::{Batcher, Limits};
+use crate::core::checkpoint::{Checkpoint, Lane, Span};
+use crate::event::{Event, Origin};
+use crate::exit::{Exit, Failure};
+use crate::format::{NotAnObject, clipped};
+use crate::progress::{Console, Progress};
+use crate::target::{Push, Refused, Route, Settled, Target, Ticket};
+
+use super::failure::{blames_the_record, may_be_skipped};
+
+/// So many rows may wait for their acknowledgement before no more is read. A row is what one fetched batch put into one
+/// produced batch, so this is far beyond what keeps a connection busy; it bounds the memory of tiny batches.
+const MOST_UNSETTLED: usize = 8192;
+
+/// How a pump treats what cannot go on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Policies {
+    /// A record that is not a JSON object.
+    pub(super) on_bad_message: OnError,
+    /// A record that the target refuses.
+    pub(super) on_push_error: OnError,
+}
+
+/// Moves records of any source into a target.
+pub(super) struct Pump {
+    pub(super) target: Target,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) batcher: Batcher,
+    /// By lane.
+    origins: Vec<Origin>,
+    policies: Policies,
+    progress: Arc<Progress>,
+    console: Arc<Console>,
+    name: String,
+    skipped: u64,
+    stopped: Option<Failure>,
+}
+
+/// A batch that is being handed over.
+#[derive(Debug)]
+pub(super) struct Batch {
+    span: Span,
+    lane: Lane,
+    route: Route,
+    partition: i32,
+    records: u64,
+    bytes: u64,
+    /// The reader has stopped in it.
+    stopped: bool,
+}
+
+impl Pump {
+    pub(super) fn new(
+        name: &str,
+        target: Target,
+        policies: Policies,
+        limits: Limits,
+        console: &Arc<Console>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self {
+            target,
+            checkpoint: Checkpoint::default(),
+            batcher: Batcher::new(limits),
+            origins: Vec::new(),
+            policies,
+            progress,
+            console: Arc::clone(console),
+            name: name.to_owned(),
+            skipped: 0,
+            stopped: None,
+        }
+    }
+
+    /// Takes in a row of records that begins at `start`.
+    pub(super) fn add(&mut self, origin: Origin, start: i64) -> Lane {
+        self.origins.push(origin);
+        self.checkpoint.add(start)
+    }
+
+    /// Has a record stopped the task?
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.is_some()
+    }
+
+    /// Why the task has to stop, if it has to.
+    pub(super) fn take_stop(&mut self) -> Option<Failure> {
+        self.stopped.take()
+    }
+
+    /// Stops the task for a reason that is none of the pump's.
+    pub(super) fn stop(&mut self, failure: Failure) {
+        self.stopped.get_or_insert(failure);
+    }
+
+    /// Is so much on its way that the next batch should wait?
+    pub(super) fn is_crowded(&self) -> bool {
+        self.target.unsettled() >= MOST_UNSETTLED
+    }
+
+    /// Opens a batch; `next` is the position behind it.
+    pub(super) fn begin(&mut self, lane: Lane, route: Route, partition: i32, next: i64) -> Batch {
+        let span = self.checkpoint.read(lane, next);
+        Batch { span, lane, route, partition, records: 0, bytes: 0, stopped: false }
+    }
+
+    /// Takes the next record of a batch. `false`: stop reading here.
+    #[inline]
+    pub(super) async fn take(
+        &mut self,
+        batch: &mut Batch,
+        offset: i64,
+        event: Result<Event<'_>, NotAnObject>,
+        value: &[u8],
+    ) -> Result<bool, Failure> {
+        batch.records += 1;
+        batch.bytes += value.len() as u64;
+        let event = match event {
+            Ok(event) => event,
+            Err(why) => return Ok(self.bad_message(batch, offset, value, why)),
+        };
+        let ticket = Ticket { span: batch.span, partition: batch.partition, offset };
+        loop {
+            match self.target.push(&mut self.checkpoint, batch.route, ticket, &event) {
+                Push::Taken => return Ok(true),
+                Push::Passed => {
+                    self.progress.deletions(1);
+                    return Ok(true);
+                }
+                Push::Refused(error) => return Ok(self.refused_at_once(batch, offset, error)),
+                Push::Full => {
+                    if let Some(settled) = self.target.make_room().await? {
+                        self.apply(settled);
+                    }
+                    if self.is_stopped() {
+                        self.stop_in(batch, offset);
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The reader cannot go on in the batch: the record at `offset` is the first that was not handed over.
+    pub(super) fn stop_in(&mut self, batch: &mut Batch, offset: i64) {
+        if !std::mem::replace(&mut batch.stopped, true) {
+            self.checkpoint.stop_at(batch.span, offset);
+        }
+    }
+
+    /// The batch was handed over, as far as it went. `advance`: how much nearer the end that is.
+    pub(super) fn end(&mut self, batch: &Batch, advance: u64) {
+        if !batch.stopped {
+            self.checkpoint.finish(batch.span);
+        }
+        self.progress.read(batch.records, batch.bytes, advance);
+        self.batcher.took(batch.bytes, Instant::now());
+    }
+
+    /// Notes what became of a row.
+    pub(super) fn apply(&mut self, settled: Settled) {
+        self.progress.written(settled.written);
+        match settled.refused {
+            None => self.checkpoint.written(settled.span),
+            Some(refused) => self.refused(settled.span, &refused),
+        }
+    }
+
+    /// Settles everything that was handed over.
+    pub(super) async fn finish(&mut self) -> Result<(), Failure> {
+        let mut rows = Vec::new();
+        let finished = self.target.finish(|settled| rows.push(settled)).await;
+        rows.into_iter().for_each(|settled| self.apply(settled));
+        finished
+    }
+
+    /// Makes durable what was handed over, where that does not happen by itself.
+    pub(super) async fn sync(&mut self) -> Result<(), Failure> {
+        let mut rows = Vec::new();
+        let synced = self.target.sync(|settled| rows.push(settled)).await;
+        rows.into_iter().for_each(|settled| self.apply(settled));
+        synced
+    }
+
+    #[cold]
+    fn bad_message(&mut self, batch: &mut Batch, offset: i64, value: &[u8], why: NotAnObject) -> bool {
+        let place = self.origins[batch.lane.index()].at(offset);
+        let what = format!("{place}: the value is no JSON object: {why}; it is: {}", clipped(value));
+        match self.policies.on_bad_message {
+            OnError::Skip => {
+                self.skip(1, &what);
+                true
+            }
+            OnError::Stop => {
+                let failure = Failure::data(format!("task {}: {what}", self.name)).with_help(
+                    "everything before it was delivered; mend the producer, or pass such records: on_bad_message = \"skip\"",
+                );
+                self.stop(failure);
+                self.stop_in(batch, offset);
+                false
+            }
+        }
+    }
+
+    /// The client refused the record before it was in any batch.
+    #[cold]
+    fn refused_at_once(&mut self, batch: &mut Batch, offset: i64, error: ottla_client::Error) -> bool {
+        let refused = Refused { count: 1, first: offset, last: offset, error };
+        if self.passes_refused(batch.lane, &refused) {
+            return true;
+        }
+        self.stop_in(batch, offset);
+        false
+    }
+
+    #[cold]
+    fn refused(&mut self, span: Span, refused: &Refused) {
+        if self.passes_refused(span.lane(), refused) {
+            self.checkpoint.written(span);
+        } else {
+            self.checkpoint.failed(span, refused.first);
+        }
+    }
+
+    /// Counts and passes refused records, or stops the task.
+    fn passes_refused(&mut self, lane: Lane, refused: &Refused) -> bool {
+        let place = self.origins[lane.index()].at(refused.first);
+        let others = match refused.count {
+            0 | 1 => String::new(),
+            count => format!(" and {} more up to {}", count - 1, refused.last),
+        };
+        let what = format!("{place}{others}: the target did not take it: {}", refused.error);
+        if self.policies.on_push_error == OnError::Skip && may_be_skipped(&refused.error) {
+            self.skip(refused.count, &what);
+            return true;
+        }
+        let exit = if blames_the_record(&refused.error) { Exit::StoppedByData } else { Exit::Environment };
+        let help = match exit {
+            Exit::StoppedByData => {
+                "the position stays before it; on_push_error = \"skip\" passes what the target refuses"
+            }
+            _ => "the position stays before it; start the task again once this is mended",
+        };
+        self.stop(Failure::new(exit, format!("task {}: {what}", self.name)).with_help(help));
+        false
+    }
+
+    fn skip(&mut self, count: u64, what: &str) {
+        self.progress.skipped(count);
+        let before = self.skipped;
+        self.skipped += count;
+        if is_worth_a_line(before, self.skipped) {
+            self.console.say(&format!("{}: skipped ({} so far): {what}", self.name, self.skipped));
+        }
+    }
+}
+
+/// The first five skipped records are shown, then every power of ten: a topic full of bad messages does not flood the
+/// log, and no clock is asked.
+fn is_worth_a_line(before: u64, after: u64) -> bool {
+    before < 5 || (1..20).map(|power| 10u64.pow(power)).any(|mark| before < mark && mark <= after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skipped_records_are_shown_ever_more_rarely() {
+        let shown: Vec<u64> = (0..2000).filter(|before| is_worth_a_line(*before, before + 1)).map(|n| n + 1).collect();
+        assert_eq!(shown, [1, 2, 3, 4, 5, 10, 100, 1000]);
+        assert!(is_worth_a_line(90, 150));
+        assert!(!is_worth_a_line(101, 999));
+    }
+}
