@@ -97,8 +97,8 @@ fn pieces_are_joined_without_a_gap_whatever_the_limit() {
         log.append(&batch(1, 61 + (i * 7_919) % 30_000), 0).unwrap();
         log.read(log.end() - 1, 1, true).unwrap();
     }
-    for limit in (1_000..400_000).step_by(3_333) {
-        for from in [0, 7, 50, 150, 199] {
+    for limit in (1_000..80_000).step_by(3_333).chain([300_000]) {
+        for from in 0..200 {
             let records = log.read(from, limit, true).unwrap();
             let (mut at, mut expected) = (0, from);
             while at < records.len() {
