@@ -136,6 +136,18 @@ async fn the_next_fetch_goes_on_after_what_compaction_left_of_a_batch() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_log_whose_last_records_are_gone_is_known() {
+    let peer = broker(vec![answer(&[Crafted::new(990, &["x"]).bytes()])]).await;
+    let mut consumer = reader(&peer, Isolation::ReadUncommitted, 0).await;
+    assert_eq!(consumer.known_end(&tp("t", 0)), None);
+    read_to(&mut consumer, 991).await;
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(300), consumer.next()).await.is_err());
+    assert_eq!(consumer.known_end(&tp("t", 0)), Some(1000), "the later answers do not name the partition at all");
+    consumer.seek(&tp("t", 0), 5).unwrap();
+    assert_eq!(consumer.known_end(&tp("t", 0)), None);
+}
+
+#[tokio::test]
 async fn a_null_and_an_empty_answer_are_the_same() {
     let null = FetchablePartitionResponse { records: None, ..answer(&[]) };
     let peer = broker(vec![answer(&[Crafted::new(0, &["z"]).bytes()]), null, answer(&[])]).await;

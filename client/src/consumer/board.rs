@@ -38,8 +38,10 @@ struct Seat {
     home: Home,
     trouble: Option<Trouble>,
     cut_answers: u32,
-    /// The end that the broker named when it had nothing for the present position.
-    known_end: Option<i64>,
+    /// Up to where the partition can be read, by the last good answer that named it.
+    end: Option<i64>,
+    /// The first request that asks for the present offset, by its desk's count; `None` before there is one.
+    asked_in: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -61,6 +63,10 @@ struct Desk {
     dirty: HashSet<TopicPartition>,
     wake: Arc<Notify>,
     seated: usize,
+    /// Requests so far.
+    requests: u64,
+    /// The last of them whose answer held no data of any partition; 0 is none.
+    silent: u64,
 }
 
 /// What came of placing the homeless.
@@ -95,7 +101,8 @@ impl Board {
             home: Home::Nowhere(now),
             trouble: None,
             cut_answers: 0,
-            known_end: None,
+            end: None,
+            asked_in: None,
         };
         self.seats.insert(partition.clone(), seat);
         self.homeless.insert(partition.clone());
@@ -113,7 +120,7 @@ impl Board {
     pub(super) fn seek(&mut self, partition: &TopicPartition, offset: i64) -> bool {
         let Some(seat) = self.seats.get_mut(partition) else { return false };
         seat.position.seek(offset);
-        (seat.cut_answers, seat.known_end) = (0, None);
+        (seat.cut_answers, seat.asked_in) = (0, None);
         let home = seat.home;
         self.queue.retain(|item| !item.is_of(partition));
         self.look_again(partition, home);
@@ -183,9 +190,14 @@ impl Board {
     /// Brings a broker's session up to date with what changed since its last request.
     pub(super) fn brief(&mut self, node: NodeId, session: &mut FetchSession<TopicPartition>, max_bytes: i32) {
         let Some(desk) = self.desks.get_mut(&node) else { return };
+        desk.requests += 1;
         for partition in desk.dirty.drain() {
-            let seat = self.seats.get(&partition).filter(|seat| seat.home == Home::At(node));
-            match seat.and_then(|seat| seat.position.wanted()) {
+            let seat = self.seats.get_mut(&partition).filter(|seat| seat.home == Home::At(node));
+            let wanted = seat.and_then(|seat| {
+                seat.asked_in = Some(desk.requests);
+                seat.position.wanted()
+            });
+            match wanted {
                 Some(offset) => session.want(&partition, Want { offset, max_bytes }),
                 None => session.forget(&partition),
             }
@@ -202,23 +214,35 @@ impl Board {
             Arrival::Stale | Arrival::Backwards => {}
             Arrival::Empty => seat.trouble = None,
             Arrival::Data => {
-                (seat.trouble, seat.cut_answers, seat.known_end) = (None, 0, None);
+                (seat.trouble, seat.cut_answers, seat.asked_in) = (None, 0, None);
                 self.look_again(partition, Home::At(node));
             }
         }
         arrival
     }
 
-    /// The broker had nothing for the partition's position, and named `end` as the end of what may be read.
-    pub(super) fn nothing_up_to(&mut self, partition: &TopicPartition, end: i64) {
+    /// A good answer named `end` as the end of what may be read.
+    pub(super) fn named_end(&mut self, partition: &TopicPartition, end: i64) {
         if let Some(seat) = self.seats.get_mut(partition) {
-            seat.known_end = Some(end);
+            seat.end = Some(end);
+        }
+    }
+
+    /// A whole answer of `node` came without a byte of data: there is none for any of the offsets that it was asked for.
+    /// One partition's lack of data says less: others may have used up the answer's space, and a session passes over
+    /// partitions that have nothing new to say.
+    pub(super) fn silent(&mut self, node: NodeId) {
+        if let Some(desk) = self.desks.get_mut(&node) {
+            desk.silent = desk.requests;
         }
     }
 
     /// Up to where it is known that there is nothing to read from the position on.
     pub(super) fn known_end(&self, partition: &TopicPartition) -> Option<i64> {
-        self.seats.get(partition)?.known_end
+        let seat = self.seats.get(partition).filter(|seat| seat.position.is_drained())?;
+        let Home::At(node) = seat.home else { return None };
+        let desk = self.desks.get(&node)?;
+        seat.end.filter(|_| seat.asked_in.is_some_and(|request| request <= desk.silent))
     }
 
     /// An answer held nothing but the head of a batch. A few times is a broker's whim; then `true`: it is an error.
@@ -321,7 +345,7 @@ impl Board {
 
     fn sit(&mut self, partition: TopicPartition, node: NodeId, placing: &mut Placing) {
         let desk = self.desks.entry(node).or_insert_with(|| {
-            let desk = Desk { dirty: HashSet::new(), wake: Arc::new(Notify::new()), seated: 0 };
+            let desk = Desk { dirty: HashSet::new(), wake: Arc::new(Notify::new()), seated: 0, requests: 0, silent: 0 };
             placing.new_desks.push((node, desk.wake.clone()));
             desk
         });
@@ -333,6 +357,7 @@ impl Board {
     fn unseat(&mut self, partition: &TopicPartition, not_before: Instant) {
         let Some(seat) = self.seats.get_mut(partition) else { return };
         let home = std::mem::replace(&mut seat.home, Home::Nowhere(not_before));
+        seat.asked_in = None;
         self.homeless.insert(partition.clone());
         self.leave(partition, home);
     }
@@ -495,6 +520,35 @@ mod tests {
         board.place(now, |_| Some(A));
         board.desk_closed(A, now);
         assert_eq!(board.place(now + Duration::from_secs(1), |_| Some(A)).new_desks.len(), 1);
+    }
+
+    #[test]
+    fn an_end_is_known_only_from_an_answer_that_had_room_for_data() {
+        let mut board = board();
+        let mut session = FetchSession::new();
+        place(&mut board, A);
+        assert_eq!(board.known_end(&orders()), None, "nothing was asked");
+        board.brief(A, &mut session, 100);
+        board.arrive(A, &orders(), 5, None);
+        board.named_end(&orders(), 9);
+        assert_eq!(board.known_end(&orders()), None, "other partitions may have used up the answer");
+        board.silent(A);
+        assert_eq!(board.known_end(&orders()), Some(9));
+        board.brief(A, &mut session, 100);
+        board.arrive(A, &orders(), 5, Some(7));
+        assert_eq!(board.known_end(&orders()), None, "data came");
+        board.brief(A, &mut session, 100);
+        board.silent(A);
+        assert_eq!(board.known_end(&orders()), None, "and was not handed out yet");
+        board.deliver(&orders(), Span::new(5, 1).unwrap());
+        assert_eq!(board.known_end(&orders()), Some(9), "though the session did not name the partition again");
+        board.seek(&orders(), 6);
+        board.silent(A);
+        assert_eq!(board.known_end(&orders()), None, "the new position was not asked for");
+        board.brief(A, &mut session, 100);
+        board.silent(A);
+        board.follow_leaders(Instant::now(), |_| Some(B));
+        assert_eq!(board.known_end(&orders()), None, "the new leader was not asked");
     }
 
     #[test]

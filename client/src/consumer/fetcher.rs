@@ -203,7 +203,10 @@ fn parts(session: &FetchSession<TopicPartition>, topics: Vec<FetchableTopicRespo
 
 /// Takes an answer in: buffers its data, and deals with each partition's error.
 async fn take(shared: &Shared, node: NodeId, session: &mut FetchSession<TopicPartition>, answer: FetchResponse) {
+    // An answer that the broker throttled is empty whatever there is (KIP-219); one about the session says nothing.
+    let is_telling = answer.error_code.is_ok() && answer.throttle_time_ms <= 0;
     let parts = parts(session, answer.topics);
+    let is_silent = is_telling && parts.iter().all(|part| part.records.is_empty());
     let mut taken = Taken { isolation: shared.options.isolation, ..Taken::default() };
     {
         let mut board = shared.board();
@@ -211,6 +214,9 @@ async fn take(shared: &Shared, node: NodeId, session: &mut FetchSession<TopicPar
             if board.is_awaited(node, &part.partition, part.asked) {
                 take_part(&mut board, node, part, &mut taken);
             }
+        }
+        if is_silent {
+            board.silent(node);
         }
         let hold = shared.budget.hold(taken.data.iter().map(|part| part.records.len()).sum());
         for part in taken.data {
@@ -261,6 +267,7 @@ fn take_data(board: &mut Board, node: NodeId, part: Part, taken: &mut Taken) {
         taken.data.push(part);
         return;
     }
+    board.named_end(partition, readable_end(&part.answer, taken.isolation));
     match board.arrive(node, partition, *asked, extent.end) {
         Arrival::Stale => {}
         Arrival::Data => {
@@ -270,14 +277,7 @@ fn take_data(board: &mut Board, node: NodeId, part: Part, taken: &mut Taken) {
             taken.data.push(part);
         }
         Arrival::Backwards => board.fail(partition, errors::absurd_batch(partition, *asked, BACKWARDS)),
-        Arrival::Empty if records.is_empty() => {
-            // Before Fetch v4, and where nobody has a transaction open, the two are the same.
-            let (stable, written) = (part.answer.last_stable_offset, part.answer.high_watermark);
-            board.nothing_up_to(
-                partition,
-                if taken.isolation == Isolation::ReadCommitted && stable >= 0 { stable } else { written },
-            );
-        }
+        Arrival::Empty if records.is_empty() => {}
         Arrival::Empty => {
             let error = errors::absurd_batch(partition, *asked, CUT);
             if board.cut_answer(partition) {
@@ -286,6 +286,14 @@ fn take_data(board: &mut Board, node: NodeId, part: Part, taken: &mut Taken) {
                 board.retry_later(partition, &error, Instant::now(), fastrand::f64());
             }
         }
+    }
+}
+
+/// Up to where a partition may be read. Where nobody has a transaction open the two are the same.
+fn readable_end(answer: &FetchablePartitionResponse, isolation: Isolation) -> i64 {
+    match isolation {
+        Isolation::ReadCommitted if answer.last_stable_offset >= 0 => answer.last_stable_offset,
+        _ => answer.high_watermark,
     }
 }
 

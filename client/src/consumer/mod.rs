@@ -150,9 +150,10 @@ impl Consumer {
         self.shared.board().position(partition)
     }
 
-    /// Up to where the broker has said that nothing is to be read from the [position](Self::position) on: the last stable
-    /// offset or, with [`Isolation::ReadUncommitted`], the high watermark of the last good answer, if that was empty. `None`
-    /// after data, a seek, or without an answer yet.
+    /// Up to where it is certain that nothing is to be read from the [position](Self::position) on: the last stable offset
+    /// or, with [`Isolation::ReadUncommitted`](crate::Isolation), the high watermark that the leader named last, once
+    /// everything fetched was handed out and the leader then had no data at all. `None` otherwise: after data or a seek
+    /// until the next answer, and while other partitions of that broker bring data, since they may fill its answers.
     ///
     /// Compaction can remove a log's last records; then the position never reaches the end, and this tells so.
     pub fn known_end(&self, partition: &TopicPartition) -> Option<i64> {

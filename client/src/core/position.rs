@@ -64,6 +64,11 @@ impl Position {
         self.next
     }
 
+    /// Whether everything that was fetched was handed out, and nothing stops the fetching.
+    pub(crate) fn is_drained(&self) -> bool {
+        !self.halted && self.next == self.ahead
+    }
+
     /// The offset to fetch from, or `None` while the partition is halted by an error.
     pub(crate) fn wanted(&self) -> Option<i64> {
         (!self.halted).then_some(self.ahead)
