@@ -305,3 +305,20 @@ fn zstd_frames_follow_one_another_and_a_size_that_is_not_met_is_an_error() {
     short[5] -= 1;
     assert!(read(Compression::Zstd, &short).is_err(), "it states one byte less than it holds");
 }
+
+#[test]
+fn a_zstd_bomb_that_does_not_state_its_size_stops_at_the_limit() {
+    let streamed = unhex(FOREIGN[4].2);
+    for (limit, fits) in [(157, false), (158, true)] {
+        assert_eq!(Decompressor::new().decompress(Compression::Zstd, &streamed, limit).is_ok(), fits, "{limit}");
+    }
+    // A thousand blocks that each repeat one byte 128 Ki times: 4 kB for 128 MiB.
+    let block = |last: u32| [&((128_u32 << 10) << 3 | 1 << 1 | last).to_le_bytes()[..3], b"z"].concat();
+    let mut bomb = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x50];
+    bomb.extend(block(0).repeat(1_000));
+    bomb.extend(block(1));
+    for limit in [0, 1, 1_000, (128 << 10) - 1, 128 << 10, (128 << 10) + 1, LIMIT] {
+        let error = Decompressor::new().decompress(Compression::Zstd, &bomb, limit).expect_err("over the limit");
+        assert_eq!(error, CompressionError::OverLimit { codec: Compression::Zstd, limit });
+    }
+}

@@ -333,6 +333,16 @@ fn old_formats_are_refused_by_name_wherever_they_stand() {
 }
 
 #[test]
+fn a_length_too_short_is_named_before_a_magic_that_lies_outside_it() {
+    for length in 0..14_u8 {
+        let mut bytes = seal(build(&[owned(1, None, None)]), Compression::None).bytes().to_vec();
+        (bytes[11], bytes[16]) = (length, 9);
+        let error = Batches::new(bytes.into()).next().expect("something").expect_err("no batch is so short");
+        assert_eq!(error.kind, RecordsErrorKind::BadLength(i32::from(length)));
+    }
+}
+
+#[test]
 fn a_batch_that_compaction_emptied_still_moves_the_position() {
     let mut bytes = around(&[], 0).to_vec();
     bytes[23..27].copy_from_slice(&9_i32.to_be_bytes());

@@ -520,6 +520,5 @@ pub(crate) fn is_final(error: &Error) -> bool {
             | ErrorKind::Versions
             | ErrorKind::Unsupported
             | ErrorKind::TooLarge
-            | ErrorKind::Closed
     )
 }

@@ -315,8 +315,9 @@ impl Shared {
         if idle && idle_end <= now {
             return Work::Close(Error::new(ErrorKind::Disconnected, "the connection was idle and has been closed"));
         }
-        let end = if idle { Some(idle_end) } else { state.in_flight.deadline() };
-        Work::Wait(muted.into_iter().chain(end).min())
+        // An answer does not wake the writer; so it looks by itself, soon enough to find the connection idle.
+        let end = if idle { idle_end } else { now + self.max_idle };
+        Work::Wait(muted.into_iter().chain(state.in_flight.deadline()).chain([end]).min())
     }
 }
 

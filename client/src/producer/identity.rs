@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ottla_protocol::ApiKey;
 use ottla_protocol::messages::InitProducerIdRequest;
+use ottla_protocol::{ApiKey, ErrorCode};
 use tokio::sync::Notify;
 
 use super::shared::{Partition, Shared};
@@ -59,7 +59,11 @@ impl Identities {
 pub(super) async fn init(cluster: &Cluster) -> Result<Identity, Error> {
     // No transaction: the timeout has no meaning, but brokers want one.
     let request = InitProducerIdRequest { transactional_id: None, transaction_timeout_ms: 60_000 };
-    let answer = cluster.ask_any(&request, |answer| answer.error_code).await?;
+    let answer = cluster.ask_any(&request, |answer| answer.error_code).await.map_err(|error| match error.code() {
+        Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED) => error
+            .advice("grant the user IDEMPOTENT_WRITE on the cluster, or set the producer's option idempotent to false"),
+        _ => error,
+    })?;
     if answer.producer_id < 0 {
         let message = format!("the broker gave the producer id {}", answer.producer_id);
         return Err(Error::new(ErrorKind::Corrupt, message).in_api(ApiKey::INIT_PRODUCER_ID));

@@ -40,6 +40,33 @@ const MISSES_BELIEVED: u32 = 3;
 
 /// Sends records to a cluster. Cheap to clone; every clone is the same producer, with one memory and one set of tasks.
 ///
+/// ```
+/// use std::time::Duration;
+/// use ottla_client::{Client, Outgoing, ProducerOptions};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let broker = ottla_devbroker::DevBroker::builder().start().await?;
+/// # broker.create_topic("orders", 3)?;
+/// # let client = Client::builder().bootstrap(broker.bootstrap()).connect().await?;
+/// let producer = client.producer(ProducerOptions::default()).await?;
+/// let orders = producer.topic("orders").await?;
+///
+/// let mut deliveries = Vec::new();
+/// for id in 0..1000 {
+///     let (key, value) = (format!("{id}"), format!(r#"{{"id":{id}}}"#));
+///     let record = Outgoing { key: Some(key.as_bytes()), value: Some(value.as_bytes()), ..Outgoing::default() };
+///     deliveries.push(orders.send(record).await?); // waits only while the memory is full
+/// }
+/// for delivery in deliveries {
+///     let ack = delivery.await?; // the brokers have it
+/// #   assert!(ack.offset.is_some());
+/// }
+/// producer.close(Duration::from_secs(30)).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// [`topic`](Self::topic) gives the handle that takes records. Order is kept within a partition, for records that are handed
 /// over one after the other, retries included.
 ///

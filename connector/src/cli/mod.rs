@@ -22,8 +22,10 @@ use crate::exit::{Exit, Failure};
 /// Moves JSON records into and out of Kafka.
 #[derive(Debug, Parser)]
 #[command(name = "ottla", version, about, max_term_width = 100, propagate_version = true)]
-#[command(after_help = "Exit codes: 0 done, 1 internal error, 2 usage or config, 3 environment (broker, network, files), \
-                        4 stopped by data, 5 finished with skipped records (--strict), 130/143 second signal.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 internal error, 2 usage or config, 3 environment (broker, network, files), \
+                        4 stopped by data, 5 finished with skipped records (--strict), 130/143 second signal."
+)]
 pub struct Cli {
     /// Say more on standard error: once for progress, twice for details, three times for everything.
     #[arg(short, long, global = true, action = ArgAction::Count)]
@@ -118,7 +120,9 @@ fn report_panic(info: &PanicHookInfo<'_>) {
 fn panic_report(place: Option<(&str, u32)>, fixed: Option<&'static str>) -> String {
     let place = place.map_or_else(String::new, |(file, line)| format!(" at {file}:{line}"));
     let what = fixed.map_or_else(String::new, |what| format!(": {what}"));
-    format!("error: internal error{place}{what}\n  help: this is a bug in ottla; please report this line and the command")
+    format!(
+        "error: internal error{place}{what}\n  help: this is a bug in ottla; please report this line and the command"
+    )
 }
 
 /// `-v` for progress, `-vv`, `-vvv`; `OTTLA_LOG` takes a filter in the form of `tracing` and wins.
