@@ -331,7 +331,9 @@ async fn an_idle_connection_is_closed_and_made_again_when_needed() {
     let peer = counting(open.clone()).await;
     let client = peer.builder().max_idle(Duration::from_millis(100)).connect().await.unwrap();
     client.offsets(&place(), OffsetAt::Latest).await.unwrap();
+    let start = Instant::now();
     eventually("idle connections are closed", || open.load(Ordering::SeqCst) == 0).await;
+    assert!(start.elapsed() < Duration::from_secs(3), "took {:?}", start.elapsed());
     client.offsets(&place(), OffsetAt::Latest).await.unwrap();
     assert_eq!(peer.count(ApiKey::LIST_OFFSETS), 2);
 }
