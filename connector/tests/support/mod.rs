@@ -59,6 +59,17 @@ pub fn consume(kafka: &Kafka, topic: &str, partition: i32, from: i64) -> String 
     kcat(&args, &[]).unwrap_or_else(|error| panic!("{error}")).text()
 }
 
+/// The values of a topic's partition between two offsets, one a line, by kcat. Every offset must hold a record.
+pub fn consume_range(kafka: &Kafka, topic: &str, partition: i32, offsets: std::ops::Range<i64>) -> String {
+    if offsets.is_empty() {
+        return String::new();
+    }
+    let [partition, from, count] =
+        [i64::from(partition), offsets.start, offsets.end - offsets.start].map(|n| n.to_string());
+    let args = ["-b", &kafka.bootstrap(), "-C", "-t", topic, "-p", &partition, "-o", &from, "-c", &count, "-q"];
+    kcat(&args, &[]).unwrap_or_else(|error| panic!("{error}")).text()
+}
+
 /// Asks again and again until the answer is yes.
 ///
 /// # Panics
