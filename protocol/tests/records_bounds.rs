@@ -140,7 +140,11 @@ fn every_width_of_length_and_delta_is_encoded_as_the_format_says() {
 
 #[test]
 fn offsets_count_on_through_every_width() {
-    let records: Vec<Owned> = (0..20_000).map(|i| owned(i, None, Some(b"v"))).collect();
+    // Keys of every length up to 200 and times that go both ways: heads from 5 bytes to more than a register holds.
+    let keys = [b'k'; 200];
+    let records: Vec<Owned> = (0..20_000)
+        .map(|i: i64| owned(i * 37 % 9_001 - 100, keys.get(..i as usize % 211), Some(&keys[..i as usize % 23])))
+        .collect();
     let bytes = seal(build(&records), Compression::None).bytes();
     assert!(bytes[HEADER_LEN..] == plain(&records));
     let open = only(bytes).open(&mut Decompressor::new(), LIMIT).expect("opens");
