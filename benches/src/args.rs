@@ -121,7 +121,7 @@ pub(crate) enum Switch {
 /// The settings of `compare`.
 #[derive(Args, Debug)]
 pub(crate) struct Compare {
-    /// A Kafka to measure against too, host:port; it keeps two small topics of ours, since this client deletes none
+    /// A Kafka to measure against too, host:port; it keeps a topic a round, since this client deletes none
     #[arg(long)]
     pub(crate) brokers: Option<String>,
     /// Records

@@ -62,11 +62,11 @@ fn one(codec: &Codec, payloads: &Payloads, compression: Compression, time: Durat
     let batch: Batch = Batches::new(bytes).next().ok_or_else(|| Failure::Failed("no batch".to_owned()))??;
     let count = u64::try_from(batch.header().count)?;
     let crc = best(time, count, || Ok(batch.verify_crc()?))?;
-    let open = best(time, count, || Ok(drop(batch.open(&mut decompressor, LIMIT)?)))?;
+    let open = best(time, count, || Ok(batch.open(&mut decompressor, LIMIT)?))?;
     let opened = batch.open(&mut decompressor, LIMIT)?;
     let iterate = best(time, count, || {
         let mut bytes = 0;
-        for record in opened.iter() {
+        for record in &opened {
             let record = record?;
             bytes += record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
         }

@@ -19,29 +19,36 @@ pub(crate) fn run(compare: &Compare) -> Result<(), Failure> {
         compare.count, compare.size, compare.compression, compare.rounds
     );
     println!("{:<22} {:<8} {:>11} {:>8} {:>11} {:>8}", "broker", "op", "records/s", "MB/s", "CPU ns/rec", "RSS MB");
-    let devbroker = Broker::start()?;
-    against("development broker", &devbroker.address, compare)?;
-    drop(devbroker);
+    against("development broker", compare, |round| {
+        // One a round: it keeps all in memory, which the next round should have to itself.
+        let broker = Broker::start()?;
+        both(&broker.address, round, compare)
+    })?;
     if let Some(brokers) = &compare.brokers {
-        against(&format!("Kafka at {brokers}"), brokers, compare)?;
+        against(&format!("Kafka at {brokers}"), compare, |round| both(brokers, round, compare))?;
     }
     Ok(())
 }
 
-fn against(name: &str, brokers: &str, compare: &Compare) -> Result<(), Failure> {
-    for op in ["produce", "consume"] {
-        let mut lines = Vec::new();
-        for round in 0..compare.rounds {
-            // A topic a round: each produces into an empty log, and is what the same round consumes.
-            let topic = format!("ottla-bench-{}-{round}", std::process::id());
-            lines.push(child(op, brokers, &topic, compare)?);
-        }
-        let medians =
-            COLUMNS.map(|column| median(lines.iter().filter_map(|line| meter::number(line, column)).collect()));
-        let [records, mb, cpu, rss] = medians;
+/// Runs the rounds, and prints the medians of the lines that each gives: produce, consume.
+fn against(
+    name: &str,
+    compare: &Compare,
+    mut round: impl FnMut(u32) -> Result<[String; 2], Failure>,
+) -> Result<(), Failure> {
+    let rounds = (0..compare.rounds).map(&mut round).collect::<Result<Vec<_>, _>>()?;
+    for (at, op) in ["produce", "consume"].into_iter().enumerate() {
+        let of = |column| rounds.iter().filter_map(|lines| meter::number(&lines[at], column)).collect();
+        let [records, mb, cpu, rss] = COLUMNS.map(|column| median(of(column)));
         println!("{name:<22} {op:<8} {records:>11.0} {mb:>8.1} {cpu:>11.0} {rss:>8.1}");
     }
     Ok(())
+}
+
+/// Produces into a new topic, and consumes what that holds.
+fn both(brokers: &str, round: u32, compare: &Compare) -> Result<[String; 2], Failure> {
+    let topic = format!("ottla-bench-{}-{round}", std::process::id());
+    Ok([child("produce", brokers, &topic, compare)?, child("consume", brokers, &topic, compare)?])
 }
 
 /// Runs ourselves, once, and gives the line it printed.
@@ -122,8 +129,8 @@ mod tests {
 
     #[test]
     fn the_median_is_the_middle_or_between_the_two() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert_eq!(median(vec![3.0, 1.0, 2.0]).to_string(), "2");
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]).to_string(), "2.5");
         assert!(median(Vec::new()).is_nan());
     }
 }

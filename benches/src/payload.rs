@@ -11,6 +11,9 @@ const WORDS: [&str; 16] = [
     "batch", "signed", "window", "total",
 ];
 
+/// What ends a value.
+const CLOSE: &str = "\"}";
+
 /// The values, made before any clock starts.
 pub(crate) struct Payloads(Vec<Vec<u8>>);
 
@@ -46,7 +49,6 @@ fn value(number: u64, size: usize) -> Vec<u8> {
         "{{\"id\":{number},\"name\":\"{first} {last}\",\"amount\":{whole}.{cents:02},\"ts\":{ts},\"tags\":[\"{}\",\"{}\"],\"note\":\"",
         tags[0], tags[1]
     );
-    const CLOSE: &str = "\"}";
     let room = |json: &String| size.saturating_sub(CLOSE.len()).saturating_sub(json.len());
     while room(&json) > 0 {
         let word = WORDS[dice.below(16)];
