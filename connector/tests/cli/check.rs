@@ -1,7 +1,7 @@
 use std::io::ErrorKind;
 use std::net::TcpListener;
 
-use super::{Ended, ottla, run, with_config};
+use super::{finish, ottla, run, with_config};
 
 const GOOD: &str = r#"
 [connections.shop]
@@ -130,8 +130,7 @@ fn secrets_of_the_environment_and_of_the_file_are_never_printed() {
     for args in
         [vec!["check", "shop.toml"], vec!["-vvv", "check", "shop.toml"], vec!["check", "shop.toml", "--output", "json"]]
     {
-        let ended = Ended::of(ottla(directory.path()).args(&args).env("PLANTED", "s3cret-planted").output().unwrap())
-            .ends_with(2);
+        let ended = finish(ottla(directory.path()).args(&args).env("PLANTED", "s3cret-planted")).ends_with(2);
         let printed = format!("{}{}", ended.stdout, ended.stderr);
         assert!(printed.contains("the filled-in"), "{printed}");
         assert!(!printed.contains("s3cret-planted") && !printed.contains("in-clear"), "{printed}");

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use ottla_devbroker::{DevBroker, Release};
 use serde_json::Value;
 
-use super::{Ended, ottla, run, with_config};
+use super::{finish, ottla, run, with_config};
 
 fn kafka(bootstrap: &str, more: &str) -> String {
     format!("[connections.shop]\nkind = \"kafka\"\nbootstrap = [\"{bootstrap}\"]\n{more}")
@@ -16,7 +16,7 @@ async fn test(config: String, code: i32) -> (Vec<(String, String)>, String) {
     let run = move || {
         let directory = with_config(&config);
         let args = ["test", "shop.toml", "--timeout", "2", "--output", "json"];
-        Ended::of(ottla(directory.path()).args(args).env("PLANTED", "s3cret-planted").output().unwrap())
+        finish(ottla(directory.path()).args(args).env("PLANTED", "s3cret-planted"))
     };
     let ended = tokio::task::spawn_blocking(run).await.unwrap().ends_with(code);
     let printed = format!("{}{}", ended.stdout, ended.stderr);

@@ -1,10 +1,9 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use ottla_client::{Client, NewTopic};
 
-use super::{ottla, project, run};
+use super::{ottla, project, run, wait};
 
 /// `ottla dev` on a free port, killed when dropped.
 struct Dev {
@@ -26,17 +25,10 @@ impl Dev {
     fn stop(&mut self, signal: &str) -> (Option<i32>, String) {
         let sent = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(Instant::now() < deadline, "still running long after SIG{signal}");
-            std::thread::sleep(Duration::from_millis(10));
-        };
+        let code = wait(&mut self.child);
         let mut said = String::new();
         self.child.stderr.as_mut().unwrap().read_to_string(&mut said).unwrap();
-        (status.code(), said)
+        (code, said)
     }
 }
 

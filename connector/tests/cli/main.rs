@@ -5,8 +5,10 @@ mod connections;
 mod dev;
 mod examples;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// The binary in a directory, with a clean environment as far as it matters here.
 fn ottla(directory: &Path) -> Command {
@@ -23,11 +25,6 @@ struct Ended {
 }
 
 impl Ended {
-    fn of(output: Output) -> Self {
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-    }
-
     #[track_caller]
     fn ends_with(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "\nstdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
@@ -36,7 +33,36 @@ impl Ended {
 }
 
 fn run(directory: &Path, args: &[&str]) -> Ended {
-    Ended::of(ottla(directory).args(args).output().unwrap())
+    finish(ottla(directory).args(args))
+}
+
+/// Runs a command to its end, which must come: a command that hangs fails its test instead of stopping all of them.
+fn finish(command: &mut Command) -> Ended {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let (stdout, stderr) = (std::thread::spawn(|| text_of(stdout)), std::thread::spawn(|| text_of(stderr)));
+    let code = wait(&mut child);
+    Ended { code, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+}
+
+fn text_of(mut pipe: impl Read) -> String {
+    let mut text = String::new();
+    pipe.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// The exit code; kills a process that is still there after a time far beyond what any of these takes.
+fn wait(child: &mut Child) -> Option<i32> {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    None
 }
 
 /// A directory with a config file `shop.toml` in it.
