@@ -90,6 +90,11 @@ impl DevBroker {
         Ok(Self { shared, addresses, running, clock })
     }
 
+    /// The cluster's id, as Metadata tells it: another for each broker that is started.
+    pub fn cluster_id(&self) -> &str {
+        &self.shared.cluster_id
+    }
+
     /// `host:port` of every node, in order; those of killed nodes too.
     pub fn bootstrap(&self) -> Vec<String> {
         let cluster = self.shared.cluster();
@@ -191,8 +196,9 @@ impl DevBroker {
         let Some(running) = lock(&self.running)[node as usize].take() else {
             return Err(Error::NodeState { node, state: "down" });
         };
-        self.shared.cluster().set_alive(node, false);
+        // In this order, so that nobody is answered by the election that the death brings.
         running.stop().await;
+        self.shared.cluster().set_alive(node, false);
         self.shared.sessions(node).clear();
         Ok(())
     }

@@ -14,6 +14,9 @@ const MAX_NAME: usize = 249;
 /// How many partitions a topic may have here. A client's typing error must not eat the machine.
 const MAX_PARTITIONS: i32 = 10_000;
 
+/// How many partitions all topics may have together.
+const MAX_TOTAL: usize = 200_000;
+
 /// The topics' settings that matter here, as the builder was told.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TopicDefaults {
@@ -27,6 +30,8 @@ pub(crate) struct TopicDefaults {
 pub(crate) struct Cluster {
     nodes: Vec<Node>,
     topics: BTreeMap<Arc<str>, Topic>,
+    /// Of all topics.
+    partitions: usize,
     defaults: TopicDefaults,
 }
 
@@ -76,7 +81,7 @@ pub(crate) struct NewTopic {
 
 impl Cluster {
     pub(crate) fn new(nodes: Vec<Node>, defaults: TopicDefaults) -> Self {
-        Self { nodes, topics: BTreeMap::new(), defaults }
+        Self { nodes, topics: BTreeMap::new(), partitions: 0, defaults }
     }
 
     pub(crate) fn nodes(&self) -> &[Node] {
@@ -156,7 +161,8 @@ impl Cluster {
     /// Creates a topic.
     pub(crate) fn create(&mut self, name: &str, new: &NewTopic) -> Result<(), Refused> {
         let replicas = self.check(name, new)?;
-        let partitions = replicas.into_iter().map(|replicas| self.new_partition(replicas)).collect();
+        let partitions: Vec<_> = replicas.into_iter().map(|replicas| self.new_partition(replicas)).collect();
+        self.partitions += partitions.len();
         let max_message_bytes = new.max_message_bytes.unwrap_or(self.defaults.max_message_bytes);
         self.topics.insert(name.into(), Topic { partitions, max_message_bytes });
         Ok(())
@@ -180,6 +186,7 @@ impl Cluster {
             let why = format!("{} replicas on {alive} nodes", new.replicas);
             return refuse(ErrorCode::INVALID_REPLICATION_FACTOR, why);
         };
+        self.check_total(new.partitions as usize)?;
         Ok(self.spread(name, new.partitions as usize, replicas))
     }
 
@@ -202,7 +209,17 @@ impl Cluster {
                 "assignments must number the partitions from 0, each with as many different live nodes".to_owned();
             return refuse(ErrorCode::INVALID_REPLICA_ASSIGNMENT, why);
         }
+        self.check_total(sorted.len())?;
         Ok(sorted.into_iter().map(|(_, nodes)| nodes).collect())
+    }
+
+    fn check_total(&self, more: usize) -> Result<(), Refused> {
+        if self.partitions + more <= MAX_TOTAL {
+            return Ok(());
+        }
+        let why =
+            format!("{} partitions and {more} more; a development broker has {MAX_TOTAL} at most", self.partitions);
+        refuse(ErrorCode::POLICY_VIOLATION, why)
     }
 
     /// Partition after partition on node after node, beginning elsewhere for each topic.
@@ -360,6 +377,15 @@ mod tests {
         for replicas in [0, -1, 3] {
             assert_eq!(error(&cluster, "t", &new(1, replicas)), ErrorCode::INVALID_REPLICATION_FACTOR);
         }
+    }
+
+    #[test]
+    fn a_client_cannot_make_more_partitions_than_the_machine_bears() {
+        let mut cluster = cluster(1);
+        for topic in 0..20 {
+            cluster.create(&format!("t{topic}"), &new(10_000, 1)).unwrap();
+        }
+        assert_eq!(error(&cluster, "one-more", &new(1, 1)), ErrorCode::POLICY_VIOLATION);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The groups' driver: it waits, so that [`Groups`] does not have to.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::builder::Settings;
 use crate::groups::{Answer, Asker, Groups, Rules, Ticket};
-use crate::shared::{Shared, lock};
+use crate::shared::{Shared, chance, lock};
 
 /// All groups of all nodes, and who waits for answers.
 #[derive(Debug)]
@@ -50,9 +49,7 @@ impl Coordinator {
     pub(crate) fn new(settings: &Settings) -> Self {
         let rules =
             Rules { session_timeout: settings.session_timeout.clone(), rebalance_delay: settings.rebalance_delay };
-        // The standard library's only source of chance.
-        let seed = RandomState::new().hash_one(0);
-        let desk = Desk { groups: Groups::new(rules, seed), waiting: HashMap::new(), tickets: 0 };
+        let desk = Desk { groups: Groups::new(rules, chance()), waiting: HashMap::new(), tickets: 0 };
         Self { desk: Mutex::new(desk), changed: Notify::new() }
     }
 

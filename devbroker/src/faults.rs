@@ -298,7 +298,7 @@ impl Plan {
             Effect::Error(error) => self.instead = Some(Instead::Error(error)),
             Effect::CloseBefore => self.instead = Some(Instead::Close),
             Effect::Silence => self.instead = Some(Instead::Silence),
-            Effect::Delay(delay) => self.delay += delay,
+            Effect::Delay(delay) => self.delay = self.delay.saturating_add(delay),
             Effect::CloseAfter => self.close_after = true,
             Effect::CorruptRecords | Effect::TruncateRecords => {}
         }

@@ -4,6 +4,7 @@
 //! The rules are those of `GroupCoordinator` at 2.3.1.
 
 mod group;
+mod member;
 mod offsets;
 #[cfg(test)]
 mod tests;
@@ -173,10 +174,7 @@ impl Groups {
     /// Does something with a group, which comes into being by that, and ends by it if nothing is left.
     fn with<T>(&mut self, now: Duration, id: &str, act: impl FnOnce(&mut Group, &mut Now<'_>) -> T) -> T {
         let mut at = Now { time: now, rules: &self.rules, answers: &mut self.answers };
-        if !self.by_id.contains_key(id) {
-            self.by_id.insert(id.to_owned(), Group::default());
-        }
-        let Some(group) = self.by_id.get_mut(id) else { unreachable!("inserted above") };
+        let group = self.by_id.entry(id.to_owned()).or_default();
         let done = act(group, &mut at);
         if group.is_dead() {
             self.by_id.remove(id);

@@ -11,6 +11,9 @@ use ottla_protocol::messages::{FetchRequest, FetchablePartitionResponse};
 /// After this long without a request a session may give way to a new one.
 const EVICT_AFTER: Duration = Duration::from_mins(2);
 
+/// How many partitions a session may hold; who fetches more gets none. What a client sends must not stay for ever.
+const MAX_TRACKED: usize = 50_000;
+
 /// The request count that opens a session.
 const OPENS: i32 = 0;
 /// The request count that closes a session, or goes without one.
@@ -82,7 +85,8 @@ impl Sessions {
         if request.epoch == CLOSES || request.epoch == OPENS {
             self.by_id.remove(&request.session_id);
             let wanted = named(request);
-            let context = if request.epoch == CLOSES || wanted.is_empty() { Context::Whole } else { Context::Opening };
+            let holds = (1..=MAX_TRACKED).contains(&wanted.len());
+            let context = if request.epoch == OPENS && holds { Context::Opening } else { Context::Whole };
             return Ok((context, wanted));
         }
         let Some(session) = self.by_id.get_mut(&request.session_id) else {
@@ -92,6 +96,10 @@ impl Sessions {
             return Err(ErrorCode::INVALID_FETCH_SESSION_EPOCH);
         }
         session.update(request);
+        if session.partitions.len() > MAX_TRACKED {
+            self.by_id.remove(&request.session_id);
+            return Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
+        }
         session.epoch = next_epoch(session.epoch);
         session.used = now;
         let wanted = session.partitions.iter().map(|tracked| (tracked.key.clone(), tracked.wanted)).collect();
@@ -372,6 +380,18 @@ mod tests {
         assert_eq!(error(2, &mut sessions, ErrorCode::NOT_LEADER_FOR_PARTITION), 3);
         assert_eq!(error(3, &mut sessions, ErrorCode::NONE), 3);
         assert_eq!(error(4, &mut sessions, ErrorCode::NONE), 0);
+    }
+
+    #[test]
+    fn a_session_cannot_grow_for_ever() {
+        let many: Vec<(i32, i64)> = (0..50_001).map(|partition| (partition, 0)).collect();
+        let mut sessions = Sessions::new(10);
+        assert_eq!(fetch(&mut sessions, &request(0, 0, &many), 5, &[]).0, 0, "too many for a session");
+        let (id, _) = fetch(&mut sessions, &request(0, 0, &many[1..]), 5, &[]);
+        assert_ne!(id, 0);
+        let one_more = sessions.begin(NOW, &request(id, 1, &many[..1]));
+        assert_eq!(one_more, Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND));
+        assert!(sessions.by_id.is_empty());
     }
 
     #[test]

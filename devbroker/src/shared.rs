@@ -1,5 +1,6 @@
 //! What the connections of all nodes share.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +18,8 @@ use crate::session::Sessions;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
+    /// Differs from every other broker's, for as long as this one lives.
+    pub(crate) cluster_id: String,
     pub(crate) coordinator: Coordinator,
     cluster: Mutex<Cluster>,
     faults: Mutex<Faults>,
@@ -32,6 +35,7 @@ impl Shared {
             sessions: cluster.nodes().iter().map(|_| Mutex::new(Sessions::new(slots))).collect(),
             coordinator: Coordinator::new(&settings),
             settings,
+            cluster_id: format!("ottla-dev-{:016x}", chance()),
             cluster: Mutex::new(cluster),
             faults: Mutex::default(),
             next_producer_id: AtomicI64::new(1000),
@@ -61,6 +65,11 @@ impl Shared {
     pub(crate) fn now(&self) -> Duration {
         self.started.elapsed()
     }
+}
+
+/// A number that nobody can know before, from the standard library's only source of chance.
+pub(crate) fn chance() -> u64 {
+    RandomState::new().hash_one(0)
 }
 
 /// A poisoned lock means that a test's assertion panicked while it looked in; the state itself is whole.

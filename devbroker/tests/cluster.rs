@@ -234,3 +234,11 @@ async fn a_broker_that_is_shut_down_or_dropped_leaves_its_port() {
     drop(broker);
     assert!(client.is_closed().await, "dropping it is enough");
 }
+
+#[tokio::test]
+async fn two_brokers_are_two_clusters() {
+    let (one, two) = (DevBroker::builder().start().await.unwrap(), DevBroker::builder().start().await.unwrap());
+    assert_ne!(one.cluster_id(), two.cluster_id());
+    let metadata = Client::connect(&one).await.ask(8, &asking(&[])).await;
+    assert_eq!(metadata.cluster_id.as_deref(), Some(one.cluster_id()));
+}

@@ -260,8 +260,8 @@ async fn a_fetch_outside_the_log_or_from_the_wrong_place_says_so_at_once() {
         let answer = client.ask(11, &request).await.topics.remove(0).partitions.remove(0);
         (answer.error_code, answer.log_start_offset)
     };
-    assert_eq!(code(&mut client, 0, 0, -1).await, (ErrorCode::OFFSET_OUT_OF_RANGE, 1));
-    assert_eq!(code(&mut client, 0, 4, -1).await, (ErrorCode::OFFSET_OUT_OF_RANGE, 1));
+    assert_eq!(code(&mut client, 0, 0, -1).await, (ErrorCode::OFFSET_OUT_OF_RANGE, -1));
+    assert_eq!(code(&mut client, 0, 4, -1).await, (ErrorCode::OFFSET_OUT_OF_RANGE, -1));
     assert_eq!(code(&mut client, 0, 1, -1).await, (ErrorCode::NONE, 1));
     assert_eq!(code(&mut client, 7, 0, -1).await.0, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
     assert_eq!(code(&mut client, 0, 1, 0).await.0, ErrorCode::NONE);

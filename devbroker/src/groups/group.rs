@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::{
-    HeartbeatRequest, JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse, JoinGroupResponseMember,
-    SyncGroupRequest, SyncGroupResponse,
+    HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember, SyncGroupRequest, SyncGroupResponse,
 };
 
+use super::member::{Member, Waits, owe_nothing, rebalance_timeout};
 use super::{Answer, Asker, Committed, Committer, Now, Ticket, join_error, millis, sync_error};
 
 /// How long a new member may wait for a rebalance to end (`GroupCoordinator.NewMemberJoinTimeoutMs`).
@@ -47,51 +47,6 @@ enum State {
     Completing,
     /// Every member has, or can have, its assignment.
     Stable,
-}
-
-#[derive(Debug)]
-struct Member {
-    id: String,
-    /// Its static name (KIP-345).
-    instance_id: Option<String>,
-    session: Duration,
-    rebalance: Duration,
-    protocols: Vec<JoinGroupRequestProtocol>,
-    assignment: Bytes,
-    /// Without a sign of life until then it is out, unless it waits for an answer.
-    alive_until: Duration,
-    waits_for: Waits,
-}
-
-/// What answer a member is owed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waits {
-    Nothing,
-    Join {
-        ticket: Ticket,
-        /// A member that was never in a generation does not wait for ever.
-        give_up: Option<Duration>,
-    },
-    Sync(Ticket),
-}
-
-impl Member {
-    fn joins(&self) -> bool {
-        matches!(self.waits_for, Waits::Join { .. })
-    }
-
-    /// When it is to be thrown out, if nothing happens.
-    fn expires(&self) -> Option<Duration> {
-        match self.waits_for {
-            Waits::Nothing => Some(self.alive_until),
-            Waits::Join { give_up, .. } => give_up,
-            Waits::Sync(_) => None,
-        }
-    }
-
-    fn knows(&self, protocol: &str) -> bool {
-        self.protocols.iter().any(|known| known.name == protocol)
-    }
 }
 
 impl Group {
@@ -208,7 +163,7 @@ impl Group {
             waits_for: Waits::Join { ticket: asker.ticket, give_up: Some(at.time + NEW_MEMBER_WAIT) },
         });
         if let State::Preparing { until, gather_until: Some(gather_until) } = &mut self.state {
-            *until = (at.time + at.rules.rebalance_delay).min(*gather_until);
+            *until = at.time.saturating_add(at.rules.rebalance_delay).min(*gather_until);
         }
         self.prepare(at);
     }
@@ -520,21 +475,4 @@ impl Group {
     fn index(&self, id: &str) -> Option<usize> {
         self.members.iter().position(|member| member.id == id)
     }
-}
-
-/// Answers what a member waits for with an error.
-fn owe_nothing(at: &mut Now<'_>, member: &mut Member, error: ErrorCode) {
-    match std::mem::replace(&mut member.waits_for, Waits::Nothing) {
-        Waits::Nothing => {}
-        Waits::Join { ticket, .. } => {
-            at.answers.push((ticket, Answer::Join(join_error(error, member.id.clone()))));
-        }
-        Waits::Sync(ticket) => at.answers.push((ticket, Answer::Sync(sync_error(error)))),
-    }
-}
-
-/// Version 0 has none; it uses the session's.
-fn rebalance_timeout(request: &JoinGroupRequest) -> Duration {
-    let ms = request.rebalance_timeout_ms;
-    millis(if ms < 0 { request.session_timeout_ms } else { ms })
 }

@@ -1,5 +1,7 @@
 //! CreateTopics: by the controller, with Kafka's rules for numbers, names and assignments.
 
+use std::collections::HashMap;
+
 use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::{
     CreatableTopic, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse, CreateableTopicConfig,
@@ -27,11 +29,13 @@ impl Serve for CreateTopicsRequest {
         if cluster.controller() != Some(call.node) {
             return self.refuse(call.version, ErrorCode::NOT_CONTROLLER);
         }
-        let named_twice =
-            |topic: &CreatableTopic| self.topics.iter().filter(|other| other.name == topic.name).count() > 1;
+        let mut named: HashMap<&str, usize> = HashMap::new();
+        for topic in &self.topics {
+            *named.entry(&topic.name).or_default() += 1;
+        }
         let mut results = Vec::with_capacity(self.topics.len());
         for topic in &self.topics {
-            let created = if named_twice(topic) {
+            let created = if named[topic.name.as_str()] > 1 {
                 let why = format!("topic {} is in the request more than once", topic.name);
                 Err(Refused { error: ErrorCode::INVALID_REQUEST, why })
             } else {

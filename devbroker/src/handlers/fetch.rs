@@ -148,17 +148,16 @@ impl<'a, 'c> Poll<'a, 'c> {
             Err(error) => return failed(key.partition, error),
         };
         let limit = room.min(wanted.max_bytes.max(0) as usize);
-        let (error_code, records) = match found.log.read(wanted.offset, limit, first) {
+        let records = match found.log.read(wanted.offset, limit, first) {
             // Down-conversion is what a real broker may have switched off (message.downconversion.enable).
             Ok(records) if self.call.version < FIRST_WITH_BATCHES && !records.is_empty() => {
-                (ErrorCode::UNSUPPORTED_VERSION, Bytes::new())
+                return failed(key.partition, ErrorCode::UNSUPPORTED_VERSION);
             }
-            Ok(records) => (ErrorCode::NONE, records),
-            Err(error) => (error, Bytes::new()),
+            Ok(records) => records,
+            Err(error) => return failed(key.partition, error),
         };
         FetchablePartitionResponse {
             partition_index: key.partition,
-            error_code,
             high_watermark: found.log.end(),
             last_stable_offset: found.log.end(),
             log_start_offset: found.log.start(),

@@ -48,7 +48,7 @@ impl Serve for MetadataRequest {
         let wanted = self.include_cluster_authorized_operations;
         Reply::Answer(MetadataResponse {
             brokers: brokers.collect(),
-            cluster_id: Some("ottla-devbroker".to_owned()),
+            cluster_id: Some(call.shared.cluster_id.clone()),
             controller_id: cluster.controller().unwrap_or(-1),
             topics,
             cluster_authorized_operations: operations(version, wanted, CLUSTER_OPERATIONS),
