@@ -7,7 +7,7 @@ use super::{Compression, CompressionError, Output};
 /// Magic, deflate, no flags, no time, no extra flags, unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 const DEFAULT_LEVEL: i32 = 6;
-/// How much the output grows by at a time.
+/// The most that the output grows by at a time.
 const STEP: usize = 64 * 1024;
 
 #[derive(Default)]
@@ -24,7 +24,9 @@ impl Compressor {
         if self.0.as_ref().is_none_or(|(kept, _)| *kept != level) {
             self.0 = Some((level, Compress::new(flate2::Compression::new(level as u32), false)));
         }
-        let Some((_, deflate)) = &mut self.0 else { return Ok(()) };
+        let Some((_, deflate)) = &mut self.0 else {
+            return Ok(());
+        };
         deflate.reset();
         out.extend_from_slice(&HEADER);
         loop {
@@ -87,7 +89,7 @@ impl Decompressor {
                     return Err(out.over());
                 }
             } else {
-                out.fill(STEP, |_, target| inflate(target))?;
+                out.fill(out.step(STEP), |_, target| inflate(target))?;
             }
             let took = (state.total_in() - read) as usize;
             input = input.get(took..).unwrap_or_default();
@@ -104,7 +106,9 @@ impl Decompressor {
 /// What follows a member's header (RFC 1952 section 2.3).
 fn after_header(input: &[u8]) -> Option<&[u8]> {
     let (header, mut rest) = input.split_first_chunk::<10>()?;
-    let [0x1f, 0x8b, 8, flags, ..] = *header else { return None };
+    let [0x1f, 0x8b, 8, flags, ..] = *header else {
+        return None;
+    };
     if flags & 0b100 != 0 {
         let (len, after) = rest.split_first_chunk::<2>()?;
         rest = after.get(usize::from(u16::from_le_bytes(*len))..)?;

@@ -55,28 +55,47 @@ struct Frame {
     block_max: usize,
 }
 
-/// Reads the first frame. Like Kafka's own reader it ignores what follows the end mark, the content checksum among it:
-/// the batch has a checksum of its own.
-pub(super) fn decompress(input: &[u8], out: &mut Output) -> Result<(), CompressionError> {
-    let (frame, mut rest) = descriptor(input)?;
-    loop {
-        let (size, after) = rest.split_first_chunk().ok_or_else(|| corrupt("cut before its end mark"))?;
-        let size = u32::from_le_bytes(*size);
-        if size == 0 {
-            return Ok(());
+/// Keeps a block's room for blocks that are small: they would set aside, and clear, far more than they come to.
+#[derive(Default)]
+pub(super) struct Decompressor {
+    room: Vec<u8>,
+}
+
+impl Decompressor {
+    /// What of a packed block counts as small. A larger one nearly fills its 64 KiB.
+    const SMALL: usize = 8 * 1024;
+
+    /// Reads the first frame. Like Kafka's own reader it ignores what follows the end mark, the content checksum among it:
+    /// the batch has a checksum of its own.
+    pub(super) fn decompress(&mut self, input: &[u8], out: &mut Output) -> Result<(), CompressionError> {
+        let (frame, mut rest) = descriptor(input)?;
+        loop {
+            let (size, after) = rest.split_first_chunk().ok_or_else(|| corrupt("cut before its end mark"))?;
+            let size = u32::from_le_bytes(*size);
+            if size == 0 {
+                return Ok(());
+            }
+            let len = (size & !STORED) as usize;
+            if len > frame.block_max {
+                return Err(corrupt("a block is longer than the frame allows"));
+            }
+            let (data, after) = after.split_at_checked(len).ok_or_else(|| corrupt("cut inside a block"))?;
+            if size & STORED != 0 {
+                out.extend(data)?;
+            } else if len <= Self::SMALL && !frame.linked && frame.block_max == BLOCK {
+                self.small_block(data, out)?;
+            } else {
+                block(&frame, data, out)?;
+            }
+            let checksum = if frame.block_checksums { 4 } else { 0 };
+            rest = after.get(checksum..).ok_or_else(|| corrupt("cut inside a block's checksum"))?;
         }
-        let len = (size & !STORED) as usize;
-        if len > frame.block_max {
-            return Err(corrupt("a block is longer than the frame allows"));
-        }
-        let (data, after) = after.split_at_checked(len).ok_or_else(|| corrupt("cut inside a block"))?;
-        if size & STORED != 0 {
-            out.extend(data)?;
-        } else {
-            block(&frame, data, out)?;
-        }
-        let checksum = if frame.block_checksums { 4 } else { 0 };
-        rest = after.get(checksum..).ok_or_else(|| corrupt("cut inside a block's checksum"))?;
+    }
+
+    fn small_block(&mut self, data: &[u8], out: &mut Output) -> Result<(), CompressionError> {
+        self.room.resize(BLOCK, 0);
+        let len = block::decompress_into(data, &mut self.room).map_err(|e| corrupt(e.to_string()))?;
+        out.extend(self.room.get(..len).unwrap_or_default())
     }
 }
 
@@ -107,7 +126,9 @@ fn descriptor(input: &[u8]) -> Result<(Frame, &[u8]), CompressionError> {
     if *magic != MAGIC {
         return Err(corrupt("no LZ4 frame"));
     }
-    let [flags, sizes, ..] = *rest else { return Err(cut()) };
+    let [flags, sizes, ..] = *rest else {
+        return Err(cut());
+    };
     if flags >> 6 != 1 || flags & 0b10 != 0 {
         return Err(corrupt("a frame version that is not known"));
     }

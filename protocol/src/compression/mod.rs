@@ -167,6 +167,16 @@ impl Output {
         self.limit - self.bytes.len()
     }
 
+    /// How many bytes to ask for next where nothing says how many will come: what is set aside already, else as much again,
+    /// `most` at most. A batch of one record is not worth a large block.
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
+    fn step(&self, most: usize) -> usize {
+        match self.bytes.capacity() - self.bytes.len() {
+            0 => self.bytes.len().clamp(256, most),
+            spare => spare.min(most),
+        }
+    }
+
     /// Runs `fill` over what is there and `len` new bytes behind it, and keeps as many of them as it says it wrote.
     #[cfg(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
     fn fill(
@@ -264,6 +274,8 @@ pub struct Decompressor {
     gzip: gzip::Decompressor,
     #[cfg(feature = "snappy")]
     snappy: snappy::Decompressor,
+    #[cfg(feature = "lz4")]
+    lz4: lz4::Decompressor,
     #[cfg(feature = "zstd")]
     zstd: zstd::Decompressor,
 }
@@ -287,7 +299,7 @@ impl Decompressor {
             #[cfg(feature = "snappy")]
             Compression::Snappy => self.snappy.decompress(input, &mut out)?,
             #[cfg(feature = "lz4")]
-            Compression::Lz4 => lz4::decompress(input, &mut out)?,
+            Compression::Lz4 => self.lz4.decompress(input, &mut out)?,
             #[cfg(feature = "zstd")]
             Compression::Zstd => self.zstd.decompress(input, &mut out)?,
             #[allow(unreachable_patterns, reason = "only without a codec's feature")]

@@ -11,7 +11,7 @@ const MAX_WINDOW: u64 = 128 << 20;
 /// What a decoder may keep for the next batch: a 2 MiB window and what stands around it. More, after one odd frame, would
 /// be held for as long as its consumer lives.
 const KEEP: usize = 8 << 20;
-/// How much the output grows by at a time: a block's most.
+/// The most that the output grows by at a time: a block's most.
 const STEP: usize = 128 * 1024;
 
 #[derive(Default)]
@@ -26,7 +26,9 @@ impl Compressor {
         if self.context.as_ref().is_none_or(|(kept, _)| *kept != level) {
             self.context = Some((level, FrameCompressor::new(CompressionLevel::from_level(level))));
         }
-        let Some((_, context)) = &mut self.context else { return };
+        let Some((_, context)) = &mut self.context else {
+            return;
+        };
         context.compress_independent_frame_into(input, &mut self.frame);
         out.extend_from_slice(&self.frame);
     }
@@ -75,7 +77,7 @@ impl Decompressor {
             };
             // At the limit one more byte is asked for: whether the frame ends there shows only by trying.
             let full = out.room() == 0;
-            let written = if full { decode(&mut [0])? } else { out.fill(STEP, |_, target| decode(target))? };
+            let written = if full { decode(&mut [0])? } else { out.fill(out.step(STEP), |_, target| decode(target))? };
             if full && written > 0 {
                 return Err(out.over());
             }
@@ -92,11 +94,42 @@ impl Decompressor {
 
 /// What follows a skippable frame; `None` if there is none here, `Some(None)` if it is cut.
 fn after_skippable(input: &[u8]) -> Option<Option<&[u8]>> {
-    let [0x50..=0x5f, 0x2a, 0x4d, 0x18, rest @ ..] = input else { return None };
+    let [0x50..=0x5f, 0x2a, 0x4d, 0x18, rest @ ..] = input else {
+        return None;
+    };
     let skip = rest.split_first_chunk().and_then(|(len, rest)| rest.get(u32::from_le_bytes(*len) as usize..));
     Some(skip)
 }
 
 fn corrupt(what: impl Into<String>) -> CompressionError {
     CompressionError::corrupt(Compression::Zstd, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoder_that_grew_for_one_odd_frame_is_given_up() {
+        // A window of 16 MiB, and blocks that each repeat one byte 128 Ki times.
+        let frame = |blocks: usize| {
+            let block = |last: u32| ((128_u32 << 10) << 3 | 1 << 1 | last).to_le_bytes()[..3].to_vec();
+            let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x70];
+            for left in (0..blocks).rev() {
+                frame.extend(block(u32::from(left == 0)));
+                frame.push(b'z');
+            }
+            frame
+        };
+        let mut decompressor = Decompressor::default();
+        let mut decompress = |blocks: usize| {
+            let mut out = Output::new(Compression::Zstd, 0, 64 << 20);
+            decompressor.decompress(&frame(blocks), &mut out).expect("a frame");
+            assert_eq!(out.bytes.len(), blocks * (128 << 10));
+            decompressor.0.is_some()
+        };
+        assert!(decompress(2), "kept for the next batch");
+        assert!(!decompress(160), "20 MiB are not kept");
+        assert!(decompress(2));
+    }
 }
