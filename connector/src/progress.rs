@@ -206,7 +206,9 @@ impl Console {
                 plain.push(plain_line(&line.name, position, total, counts, elapsed));
             }
         }
-        plain.iter().for_each(|line| self.say(line));
+        for line in &plain {
+            self.say(line);
+        }
     }
 
     fn lines(&self) -> std::sync::MutexGuard<'_, Vec<Line>> {

@@ -106,7 +106,9 @@ fn waits(config: &Config, tasks: &[&Task]) -> HashMap<String, Vec<String>> {
     // Two that feed each other would wait for ever: nobody waits then.
     let circular = |name: &String| waits[name].iter().any(|other| waits[other].contains(name));
     let circular: Vec<String> = waits.keys().filter(|name| circular(name)).cloned().collect();
-    circular.iter().for_each(|name| drop(waits.insert(name.clone(), Vec::new())));
+    for name in &circular {
+        waits.insert(name.clone(), Vec::new());
+    }
     waits
 }
 

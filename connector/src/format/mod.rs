@@ -22,9 +22,9 @@ pub fn clipped(value: &[u8]) -> String {
                 break 'chunks;
             }
             if escape {
-                shown.extend(character.escape_unicode())
+                shown.extend(character.escape_unicode());
             } else {
-                shown.push(character)
+                shown.push(character);
             }
             characters += width;
             taken += character.len_utf8();

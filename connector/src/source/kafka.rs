@@ -1,5 +1,5 @@
 //! Topics of a Kafka cluster as a source: which partitions there are, where each starts by the rules of
-//! [`plan`](crate::core::plan), and where its position is kept ([`mode`](crate::mode) says under which names).
+//! [`plan`](mod@crate::core::plan), and where its position is kept ([`mode`](mod@crate::mode) says under which names).
 
 use std::collections::{HashMap, HashSet};
 

@@ -56,16 +56,14 @@ impl FromLines {
                     self.sync().await?;
                 }
                 settled = self.pump.target.settled() => self.pump.apply(settled),
-                chunk = chunks.next(), if !crowded => match chunk? {
-                    Some(chunk) => {
-                        self.take(&chunk).await?;
-                        chunks.recycle(chunk);
-                    }
-                    None => {
+                chunk = chunks.next(), if !crowded => {
+                    let Some(chunk) = chunk? else {
                         self.take_last().await?;
                         return Ok(Ending::Complete);
-                    }
-                },
+                    };
+                    self.take(&chunk).await?;
+                    chunks.recycle(chunk);
+                }
             }
             if crowded || self.pump.batcher.is_due(std::time::Instant::now()) {
                 self.sync().await?;

@@ -134,7 +134,7 @@ pub struct Timing {
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { commit: Limits::default(), discover: Duration::from_secs(30), delivery: Duration::from_secs(120) }
+        Self { commit: Limits::default(), discover: Duration::from_secs(30), delivery: Duration::from_mins(2) }
     }
 }
 

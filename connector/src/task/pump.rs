@@ -176,7 +176,9 @@ impl Pump {
     pub(super) async fn finish(&mut self) -> Result<(), Failure> {
         let mut rows = Vec::new();
         let finished = self.target.finish(|settled| rows.push(settled)).await;
-        rows.into_iter().for_each(|settled| self.apply(settled));
+        for settled in rows {
+            self.apply(settled);
+        }
         finished
     }
 
@@ -184,7 +186,9 @@ impl Pump {
     pub(super) async fn sync(&mut self) -> Result<(), Failure> {
         let mut rows = Vec::new();
         let synced = self.target.sync(|settled| rows.push(settled)).await;
-        rows.into_iter().for_each(|settled| self.apply(settled));
+        for settled in rows {
+            self.apply(settled);
+        }
         synced
     }
 
