@@ -128,10 +128,11 @@ impl Batch {
     ) -> Result<Bytes, Error> {
         if let Content::Raw(_) = self.content {
             let Content::Raw(builder) = std::mem::replace(&mut self.content, Content::Gone) else { return Err(gone()) };
-            let sealed = builder.seal(compression, level, compressor).map_err(|e| {
+            let stamp = self.stamp.unwrap_or(ProducerStamp::NONE);
+            let sealed = builder.seal_stamped(compression, level, compressor, stamp).map_err(|e| {
                 Error::new(ErrorKind::Corrupt, format!("the batch could not be compressed: {e}")).with_source(e)
             })?;
-            self.content = Content::Sealed(sealed, None);
+            self.content = Content::Sealed(sealed, self.stamp);
         }
         let Content::Sealed(sealed, stamped) = &mut self.content else { return Err(gone()) };
         if *stamped != self.stamp {
