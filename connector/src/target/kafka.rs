@@ -32,6 +32,9 @@ use crate::task::failure::{client_failure, in_connection};
 /// How much a producer may hold; with the consumer's buffer it bounds the memory of a task.
 const BUFFER_BYTES: usize = 16 << 20;
 
+/// One attempt of a record takes no longer, so that there is time for another.
+const LONGEST_REQUEST: Duration = Duration::from_secs(30);
+
 /// Which topic records go to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Naming {
@@ -115,6 +118,7 @@ impl KafkaTarget {
             compression: options.compression,
             buffer_bytes: BUFFER_BYTES,
             delivery_timeout: options.delivery_timeout,
+            request_timeout: options.delivery_timeout.mul_f64(0.4).min(LONGEST_REQUEST),
             ..ProducerOptions::default()
         };
         let producer = client.producer(producer_options).await;
@@ -239,10 +243,7 @@ impl KafkaTarget {
 
     pub(super) async fn settled(&mut self) -> Settled {
         let Some(run) = self.runs.front_mut() else { return std::future::pending().await };
-        let refused: Vec<(Range<u32>, Error)> = match (&mut run.delivery).await {
-            Ok(_) => Vec::new(),
-            Err(error) => vec![(0..run.count, error)],
-        };
+        let refused = run.delivery.refused(run.count).await;
         let settled = Settled {
             span: run.span,
             written: u64::from(run.count) - refused.iter().map(|(records, _)| u64::from(length(records))).sum::<u64>(),

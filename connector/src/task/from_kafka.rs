@@ -25,9 +25,6 @@ const LOOK_AT_ENDS_EVERY: Duration = Duration::from_millis(250);
 /// So many commits in a row may fail in a way that can pass.
 const COMMITS_MAY_FAIL: u32 = 2;
 
-/// How the cluster ids of development brokers begin.
-const DEVELOPMENT_ID: &str = "ottla-dev";
-
 /// A partition that is read.
 struct Seat {
     place: TopicPartition,
@@ -116,9 +113,7 @@ fn naming(target: &TargetSpec) -> Option<crate::target::kafka::Naming> {
 async fn is_own_cluster(job: &Job, source: &Client) -> Result<bool, Failure> {
     let TargetSpec::Kafka(to) = &job.target else { return Ok(false) };
     let target = to.cluster.connect().await?;
-    // Development brokers of one release share their id, so for them only the addresses tell.
-    let id = |client: &Client| client.cluster_id().filter(|id| !id.starts_with(DEVELOPMENT_ID));
-    if id(source).is_some_and(|one| id(&target) == Some(one)) {
+    if source.cluster_id().is_some_and(|one| target.cluster_id() == Some(one)) {
         return Ok(true);
     }
     let (sources, targets) = (source.brokers(), target.brokers());
