@@ -1,0 +1,195 @@
+//! `ottla run` with the real binary against a development broker: what it says, how it ends, and signals.
+
+mod tasks_support;
+
+use std::path::PathBuf;
+
+use ottla_connector::mode::group;
+use ottla_devbroker::{DevBroker, Fault};
+use ottla_protocol::{ApiKey, ErrorCode};
+use tasks_support::*;
+use tempfile::TempDir;
+
+/// A config file in a directory of its own.
+struct Config {
+    directory: TempDir,
+}
+
+impl Config {
+    fn new(text: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("ottla.toml"), text).expect("written");
+        Self { directory }
+    }
+
+    /// From `from` to `to` on a broker and to a file, each by a task of its own.
+    fn two_ways(broker: &DevBroker, mode: &str, keys: &str) -> Self {
+        let config = Self::new("");
+        let servers = format!("{:?}", broker.bootstrap());
+        let out = config.out();
+        let text = format!(
+            "[connections.from]\nkind = \"kafka\"\nbootstrap = {servers}\ntopics = \"from\"\n{keys}\n\
+             [connections.to]\nkind = \"kafka\"\nbootstrap = {servers}\ntopics = \"to\"\n\
+             [connections.file]\nkind = \"jsonl\"\npath = '{}'\n\
+             [tasks.to-kafka]\nsource = \"from\"\ntarget = \"to\"\nmode = \"{mode}\"\n\
+             [tasks.to-file]\nsource = \"from\"\ntarget = \"file\"\nmode = \"{mode}\"\n",
+            out.display()
+        );
+        std::fs::write(config.file(), text).expect("written");
+        config
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.path().join("ottla.toml")
+    }
+
+    fn out(&self) -> PathBuf {
+        self.directory.path().join("out.jsonl")
+    }
+
+    async fn run(&self, args: &[&str]) -> std::process::Output {
+        let file = self.file();
+        let all = [&["run", file.to_str().expect("letters")], args].concat();
+        ottla(&all, b"").await
+    }
+
+    fn start(&self, args: &[&str]) -> Process {
+        let file = self.file();
+        Process::start(self.directory.path(), &[&["run", file.to_str().expect("letters")], args].concat())
+    }
+}
+
+async fn source() -> DevBroker {
+    let broker = broker().await;
+    broker.create_topic("from", 2).expect("created");
+    for partition in 0..2 {
+        fill(&broker, "from", partition, 0..50).await;
+    }
+    broker
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_run_side_by_side_and_say_where_each_partition_starts_and_why() {
+    let broker = source().await;
+    let config = Config::two_ways(&broker, "full", "");
+    let done = config.run(&[]).await;
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    for task in ["to-kafka", "to-file"] {
+        for partition in 0..2 {
+            let line = format!(
+                "{task}: from-{partition} starts at 0, up to 50 (no committed offset, mode full: from the earliest offset)"
+            );
+            assert!(said(&done).contains(&line), "{line} is not in\n{}", said(&done));
+        }
+        assert!(
+            said(&done).contains(&format!("{task}: complete; 100 read, 100 written, 0 skipped")),
+            "{}",
+            said(&done)
+        );
+    }
+    assert_eq!(std::fs::read_to_string(config.out()).expect("read").lines().count(), 100);
+    let arrived: usize = values(&broker, "to", 0).len();
+    assert_eq!((arrived, done.stdout.len()), (100, 0));
+    let again = config.run(&["to-file"]).await;
+    assert!(
+        said(&again).contains("to-file: from-1 starts at 50, up to 50 (resumed from the committed offset)"),
+        "{}",
+        said(&again)
+    );
+    assert!(!said(&again).contains("to-kafka"), "only the task that was named");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_task_is_refused_with_the_nearest_name_and_nothing_runs() {
+    let broker = source().await;
+    let config = Config::two_ways(&broker, "full", "");
+    let before = broker.requests(ApiKey::API_VERSIONS);
+    let done = config.run(&["to-flie"]).await;
+    assert_eq!(done.status.code(), Some(2));
+    assert!(
+        said(&done).contains("no task `to-flie`") && said(&done).contains("did you mean `to-file`?"),
+        "{}",
+        said(&done)
+    );
+    assert_eq!(broker.requests(ApiKey::API_VERSIONS), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_exit_code_is_the_worst_tasks_and_the_others_come_to_their_end() {
+    let broker = source().await;
+    broker.create_topic("to", 1).expect("created");
+    broker.inject(Fault::error(ApiKey::PRODUCE, ErrorCode::INVALID_TIMESTAMP).on_partition("to", 0));
+    let config = Config::two_ways(&broker, "full", "");
+    let done = config.run(&[]).await;
+    assert_eq!(done.status.code(), Some(4), "{}", said(&done));
+    assert!(said(&done).contains("to-file: complete") && said(&done).contains("to-kafka: stopped"), "{}", said(&done));
+    assert!(said(&done).contains("INVALID_TIMESTAMP"), "{}", said(&done));
+    assert_eq!(committed(&broker, &group("to-kafka"), "from", 2).await, [Some(0), Some(0)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn skipped_records_end_with_0_and_under_strict_with_5() {
+    let broker = source().await;
+    produce(&broker, "from", 0, &[b"not json"]).await;
+    let config = Config::two_ways(&broker, "full", "on_bad_message = \"skip\"");
+    let done = config.run(&["to-file"]).await;
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    assert!(said(&done).contains("101 read, 100 written, 1 skipped"), "{}", said(&done));
+    let done = config.run(&["--strict", "to-kafka"]).await;
+    assert_eq!(done.status.code(), Some(5), "{}", said(&done));
+    let stopping = Config::two_ways(&broker, "full", "");
+    let directory = stopping.directory.path().join("elsewhere.toml");
+    let text = std::fs::read_to_string(stopping.file()).expect("read").replace("to-file", "to-file-2");
+    std::fs::write(&directory, text).expect("written");
+    let done = ottla(&["run", directory.to_str().expect("letters"), "to-file-2"], b"").await;
+    assert_eq!(done.status.code(), Some(4), "{}", said(&done));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_drains_commits_and_ends_with_0() {
+    for signal in ["INT", "TERM"] {
+        let broker = source().await;
+        let config = Config::two_ways(&broker, "full+incremental", "");
+        let mut running = config.start(&["to-kafka"]);
+        until("the records", async || values(&broker, "to", 0).len() >= 100).await;
+        running.signal(signal);
+        assert_eq!(running.wait().await, Some(0), "SIG{signal}: {}", running.log());
+        assert!(running.log().contains("ended on request, positions committed"), "{}", running.log());
+        assert_eq!(committed(&broker, &group("to-kafka"), "from", 2).await, [Some(50), Some(50)], "SIG{signal}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_at_once() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let broker = source().await;
+        broker.create_topic("to", 1).expect("created");
+        let silent = broker.inject(Fault::silence(ApiKey::PRODUCE).on_partition("to", 0));
+        let config = Config::two_ways(&broker, "full", "");
+        let mut running = config.start(&["to-kafka"]);
+        until("records on their way", async || silent.hits() > 0).await;
+        running.signal(signal);
+        until("the draining", async || running.log().contains("draining")).await;
+        running.signal(signal);
+        assert_eq!(running.wait().await, Some(code), "{}", running.log());
+        assert_eq!(committed(&broker, &group("to-kafka"), "from", 2).await, [Some(0), Some(0)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_embedded_broker_serves_all_tasks_of_a_run_in_the_order_of_their_data() {
+    let config = Config::new("");
+    let (orders, out) = (concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/orders.jsonl"), config.out());
+    let text = format!(
+        "[connections.in]\nkind = \"jsonl\"\npath = '{orders}'\n\
+         [connections.broker]\nkind = \"kafka\"\nbootstrap = \"embedded\"\ntopics = \"orders\"\n\
+         [connections.out]\nkind = \"jsonl\"\npath = '{}'\n\
+         [tasks.back]\nsource = \"broker\"\ntarget = \"out\"\nmode = \"full\"\n\
+         [tasks.fill]\nsource = \"in\"\ntarget = \"broker\"\nmode = \"full\"\n",
+        out.display()
+    );
+    std::fs::write(config.file(), text).expect("written");
+    let done = config.run(&[]).await;
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    assert!(std::fs::read(out).expect("read") == std::fs::read(orders).expect("read"), "{}", said(&done));
+}
