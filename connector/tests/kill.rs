@@ -8,12 +8,16 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use ottla_connector::mode::group;
-use ottla_devbroker::DevBroker;
+use ottla_devbroker::{DevBroker, Fault};
+use ottla_protocol::ApiKey;
 use tasks_support::*;
 
 const PARTITIONS: usize = 3;
 const KILLS: u64 = 20;
-const PER_PARTITION: usize = 20_000;
+const PER_PARTITION: usize = 150_000;
+
+/// About how long a line is.
+const LINE: usize = 60;
 
 /// A small generator of chance with a printable seed (xorshift64*).
 struct Chance(u64);
@@ -113,22 +117,35 @@ fn config(broker: &DevBroker, directory: &std::path::Path, target: &str) -> Stri
 }
 
 /// Lives of a task, each killed at a random moment of the work, and a last one that is let alone.
-async fn lives(broker: &DevBroker, count: usize, target: &str, lines: impl Fn() -> Vec<String>) {
+async fn lives(
+    broker: &DevBroker,
+    count: usize,
+    target: &str,
+    progress: impl Fn() -> usize,
+    lines: impl Fn() -> Vec<String>,
+) {
+    // A slow source, so that lives are long enough to be cut in their middle, and for commits to come between.
+    broker.inject(Fault::delay(ApiKey::FETCH, Duration::from_millis(120)));
     let directory = tempfile::tempdir().expect("a directory");
     let file = config(broker, directory.path(), target);
     let mut chance = Chance::seeded();
     let total = count * PARTITIONS;
     for life in 0..KILLS {
-        let goal = lines().len() + chance.below((total as u64) / KILLS) as usize;
+        let goal = progress() + 1 + chance.below((total as u64) / KILLS) as usize;
         let mut process = Process::start(directory.path(), &["run", &file]);
-        until("progress", async || lines().len() >= goal.min(total) || process.ended().is_some()).await;
-        tokio::time::sleep(Duration::from_millis(chance.below(30))).await;
+        until("progress", async || progress() >= goal || process.ended().is_some()).await;
+        tokio::time::sleep(Duration::from_millis(chance.below(400))).await;
         if let Some(status) = process.ended() {
             assert!(status.success(), "life {life} ended with {status}:\n{}", process.log());
         }
         drop(process);
         let committed = committed(broker, &group("t"), "from", PARTITIONS as i32).await;
+        println!("life {life}: {} in the target, committed {committed:?}", progress());
         Audit::of(lines().iter().map(String::as_str), count).check_positions(&committed, &format!("after life {life}"));
+        if committed == [Some(count as i64); PARTITIONS] {
+            assert!(life >= 4, "so few kills prove little: change the pace of this test");
+            break;
+        }
     }
     let done = ottla(&["run", &file], b"").await;
     assert!(done.status.success(), "{}", said(&done));
@@ -143,7 +160,8 @@ async fn a_killed_task_from_kafka_to_kafka_loses_nothing() {
     let broker = source(count).await;
     let target = format!("kind = \"kafka\"\nbootstrap = {:?}\ntopics = \"to\"", broker.bootstrap());
     let lines = || (0..PARTITIONS as i32).flat_map(|partition| values(&broker, "to", partition)).collect();
-    lives(&broker, count, &target, lines).await;
+    let progress = || (0..PARTITIONS as i32).map(|p| broker.offsets("to", p).expect("offsets").1 as usize).sum();
+    lives(&broker, count, &target, progress, lines).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,6 +175,7 @@ async fn a_killed_task_from_kafka_to_a_file_loses_nothing_and_tears_no_line() {
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         text[..whole].lines().map(str::to_owned).collect()
     };
-    lives(&broker, count, &target, lines).await;
+    let progress = || std::fs::metadata(out.path()).map_or(0, |file| file.len() as usize / LINE);
+    lives(&broker, count, &target, progress, lines).await;
     assert!(std::fs::read_to_string(out.path()).expect("read").ends_with('\n'));
 }

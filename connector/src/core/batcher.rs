@@ -14,7 +14,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { interval: Duration::from_secs(1), bytes: 64 << 20 }
+        Self { interval: Duration::from_millis(250), bytes: 64 << 20 }
     }
 }
 
