@@ -118,8 +118,7 @@ async fn a_missing_topic_is_made_with_one_partition_and_one_replica_and_an_exist
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_stays_one_in_kafka_and_leaves_no_line_in_a_file() {
     let (broker, out) = (two_topics(1, 1).await, OutFile::new());
-    let records: [(Option<&[u8]>, Option<&[u8]>); 3] =
-        [(Some(b"a"), Some(b"{\"a\":1}")), (Some(b"a"), None), (Some(b"b"), Some(b"{}"))];
+    let records: [Pair<'_>; 3] = [(Some(b"a"), Some(b"{\"a\":1}")), (Some(b"a"), None), (Some(b"b"), Some(b"{}"))];
     produce_keyed(&broker, "from", 0, &records).await;
     run_ok(full(&broker, "to-kafka")).await;
     assert_eq!(essence(log(&broker, "to", 0)), essence(log(&broker, "from", 0)));
@@ -261,7 +260,7 @@ async fn nothing_is_committed_before_the_target_has_acknowledged_it() {
     // Applied, but not acknowledged for as long as the fault is there.
     let silent = broker.inject(Fault::silence(ApiKey::PRODUCE));
     let mut job = full(&broker, "t");
-    job.timing.delivery = Duration::from_secs(60);
+    job.timing.delivery = Duration::from_mins(1);
     let running = start(job);
     until("the produce request", async || silent.hits() > 0).await;
     let commits = broker.requests(ApiKey::OFFSET_COMMIT);
@@ -387,7 +386,8 @@ async fn a_bad_line_stops_behind_the_good_ones_and_skip_passes_it() {
 async fn lines_go_into_one_partition_in_their_order() {
     let broker = two_topics(1, 3).await;
     let out = OutFile::new();
-    let text: String = (0..50_000).map(|n| format!("{{\"n\":{n},\"pad\":\"some bytes to carry\"}}\n")).collect();
+    let text =
+        (0..50_000).map(|n| format!("{{\"n\":{n},\"pad\":\"some bytes to carry\"}}\n")).collect::<Vec<_>>().concat();
     std::fs::write(out.path(), &text).expect("written");
     run_ok(lines(Input::File(out.path()), TargetSpec::Kafka(to_topic(&broker, "to")), OnError::Stop)).await;
     assert_eq!(values(&broker, "to", 0).join("\n") + "\n", text);

@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Longer than anything here takes on a loaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A broker on a free port that makes no topics by itself.
 pub async fn broker() -> DevBroker {
@@ -44,13 +44,11 @@ pub async fn produce(broker: &DevBroker, topic: &str, partition: i32, values: &[
     produce_keyed(broker, topic, partition, &records).await;
 }
 
+/// A key and a value.
+pub type Pair<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// Sends keys and values to a partition, in order.
-pub async fn produce_keyed(
-    broker: &DevBroker,
-    topic: &str,
-    partition: i32,
-    records: &[(Option<&[u8]>, Option<&[u8]>)],
-) {
+pub async fn produce_keyed(broker: &DevBroker, topic: &str, partition: i32, records: &[Pair<'_>]) {
     let producer = client(broker).await.producer(ProducerOptions::default()).await.expect("a producer");
     let topic = producer.topic(topic).await.expect("the topic");
     let mut last = Vec::new();
