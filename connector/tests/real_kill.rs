@@ -12,6 +12,7 @@ use support::{Task, consume_range, until};
 
 const PARTITIONS: usize = 3;
 const KILLS: u64 = 20;
+const MOST_ROUNDS: usize = 20;
 const DEFAULT_RECORDS: usize = 2_000_000;
 
 /// A small generator of chance with a printable seed (xorshift64*).
@@ -168,42 +169,62 @@ fn a_task_killed_at_twenty_random_moments_loses_nothing() -> Result<(), Error> {
     let kafka = Kafka::start(Release::from_env()?)?;
     let (count, mut chance) = (per_partition(), Chance::seeded());
     fill(&kafka, "from", count)?;
-    kafka.admin()?.create_topic("to", PARTITIONS as i32, 1)?;
-    let task = Task::new("killed");
-    task.topic_to_topic(&kafka, "from", "to", "full", "");
+    let (mut kills, mut commits, mut rounds) = (0, 0, 0);
+    // A task is done in seconds, often before all its kills: then another one is begun, into a topic of its own.
+    while kills < KILLS {
+        let (more_kills, more_commits) = killed_task(&kafka, count, &mut chance, rounds, KILLS - kills)?;
+        (kills, commits, rounds) = (kills + more_kills, commits + more_commits, rounds + 1);
+        assert!(rounds < MOST_ROUNDS, "only {kills} kills fell into the work of {rounds} tasks: take more records");
+    }
+    println!("{kills} kills fell into the work of {rounds} tasks, {commits} of these lives had committed");
+    assert!(commits > 1, "no position was ever moved: take more records");
+    Ok(())
+}
+
+/// Kills one task again and again until it is complete, and checks it after each kill and at its end. How many kills fell
+/// into the work, and how many of these lives had moved a position.
+fn killed_task(
+    kafka: &Kafka,
+    count: usize,
+    chance: &mut Chance,
+    round: usize,
+    most: u64,
+) -> Result<(u64, usize), Error> {
+    let to = format!("to-{round}");
+    kafka.admin()?.create_topic(&to, PARTITIONS as i32, 1)?;
+    let task = Task::new(&format!("killed-{round}"));
+    task.topic_to_topic(kafka, "from", &to, "full", "");
     let mut audit = Audit::new(count);
-    let (mut before, mut commits, mut in_the_work) = (vec![None; PARTITIONS], 0, 0);
-    for kill in 0..KILLS {
+    let (mut before, mut kills, mut commits) = (vec![None; PARTITIONS], 0, 0);
+    while kills < most {
         let mut running = task.start();
-        if kill % 2 == 0 {
+        if kills % 2 == 0 {
             // Soon after a commit: only then can a position be ahead of the target.
-            let moved = || committed(&kafka, &task).is_some_and(|now| now != before);
+            let moved = || committed(kafka, &task).is_some_and(|now| now != before);
             until("a commit", || moved() || running.ended().is_some());
             std::thread::sleep(Duration::from_millis(chance.below(300)));
         } else {
-            let goal = total(&kafka, "to") + chance.below((count * PARTITIONS) as u64 / KILLS) as i64;
-            until("progress", || total(&kafka, "to") >= goal || running.ended().is_some());
+            let goal = total(kafka, &to) + chance.below((count * PARTITIONS) as u64 / KILLS) as i64;
+            until("progress", || total(kafka, &to) >= goal || running.ended().is_some());
             std::thread::sleep(Duration::from_millis(chance.below(40)));
         }
-        match running.ended() {
-            Some(status) => assert!(status.success(), "life {kill} ended with {status}:\n{}", running.log()),
-            None => in_the_work += 1,
+        if let Some(status) = running.ended() {
+            assert!(status.success(), "round {round} ended with {status}:\n{}", running.log());
+            break;
         }
         running.kill();
+        kills += 1;
         let now = kafka.admin()?.committed(&task.group(), "from")?;
-        audit.read(&kafka, "to")?;
-        audit.check_positions(&now, &format!("after kill {kill}"));
+        audit.read(kafka, &to)?;
+        audit.check_positions(&now, &format!("round {round}, after kill {kills}"));
         commits += usize::from(now != before);
         before = now;
     }
-    println!("{in_the_work} of {KILLS} kills fell into the work, {commits} lives had committed");
-    assert!(commits > 1, "no position was ever moved: take more records");
-    let done = task.run_ok();
-    println!("the last life: {}", done.stderr.lines().last().unwrap_or_default());
-    audit.read(&kafka, "to")?;
+    task.run_ok();
+    audit.read(kafka, &to)?;
     audit.check_complete();
     assert_eq!(kafka.admin()?.committed(&task.group(), "from")?, [Some(count as i64); PARTITIONS]);
-    Ok(())
+    Ok((kills, commits))
 }
 
 #[test]
