@@ -257,9 +257,11 @@ async fn skip_does_not_pass_records_because_the_target_is_away() {
 async fn nothing_is_committed_before_the_target_has_acknowledged_it() {
     let broker = two_topics(1, 1).await;
     fill(&broker, "from", 0, 0..100).await;
-    // Applied, but not acknowledged for as long as the fault is there.
+    // Never answered for as long as the fault is there.
     let silent = broker.inject(Fault::silence(ApiKey::PRODUCE));
-    let mut job = full(&broker, "t");
+    // Endless, because a full sync would wait for the acknowledgements at its end, whatever it commits on the way.
+    let mut job =
+        job("t", from_topics(&broker, "from", Mode::FullIncremental), TargetSpec::Kafka(to_topic(&broker, "to")));
     job.timing.delivery = Duration::from_mins(1);
     let running = start(job);
     until("the produce request", async || silent.hits() > 0).await;
@@ -274,6 +276,19 @@ async fn nothing_is_committed_before_the_target_has_acknowledged_it() {
     assert_eq!(committed(&broker, &group("t"), "from", 1).await, [Some(100)]);
     let arrived = values(&broker, "to", 0);
     assert!(arrived.ends_with(&objects(0, 0..100)), "{arrived:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_committed_before_it_is_in_the_file() {
+    let (broker, out) = (two_topics(1, 1).await, OutFile::new());
+    let running = start(job("t", from_topics(&broker, "from", Mode::FullIncremental), out.target()));
+    // So few bytes at a time that nothing but the commit makes the writer write.
+    for end in (10..=100).step_by(10) {
+        fill(&broker, "from", 0, end - 10..end).await;
+        until("the commit", async || committed(&broker, &group("t"), "from", 1).await == [Some(end)]).await;
+        assert_eq!(out.lines(), objects(0, 0..end), "committed up to {end}");
+    }
+    running.kill().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
