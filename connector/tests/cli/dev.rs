@@ -23,7 +23,9 @@ impl Dev {
 
     /// Sends a signal and returns the exit code and standard error.
     fn stop(&mut self, signal: &str) -> (Option<i32>, String) {
-        let sent = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status().unwrap();
+        // The shell's own `kill`: a small Debian has no program of that name.
+        let kill = format!("kill -s {signal} {}", self.child.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status().unwrap();
         assert!(sent.success());
         let code = wait(&mut self.child);
         let mut said = String::new();
