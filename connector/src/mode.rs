@@ -7,10 +7,12 @@
 //!   [`full_group`]: it stays when the offsets of the first are reset or deleted. Its offset is the end that the full
 //!   sync read up to. The mark is kept per partition, so a partition that is added later carries none.
 //!
-//! Neither group ever has members, so nothing rebalances. A broker forgets the offsets of such a group when they were
-//! not committed again for `offsets.retention.minutes` (7 days by default, 1 day before Kafka 2.0); a running task
-//! commits all of them again every [`RENEW_EVERY`], and every start renews the mark.
-//! When both were forgotten the task starts as a new one.
+//! Task names have no dots, so the groups of two tasks never meet. Neither group ever has members, so nothing rebalances,
+//! and nothing keeps two processes from running one task at a time: both would deliver every record.
+//!
+//! A broker forgets the offsets of such a group when they were not committed again for `offsets.retention.minutes`
+//! (7 days by default, 1 day before Kafka 2.0). So every start of a task commits all of them again, and so does a running
+//! one every [`RENEW_EVERY`]. When both groups were forgotten the task starts as a new one.
 
 use std::time::Duration;
 

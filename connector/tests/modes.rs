@@ -3,6 +3,7 @@
 
 mod tasks_support;
 
+use ottla_connector::core::plan::COMMIT_NOTE;
 use ottla_connector::exit::Exit;
 use ottla_connector::mode::{Mode, full_group, group};
 use ottla_connector::task::Ending;
@@ -181,6 +182,23 @@ async fn a_record_wins_in_every_endless_mode() {
         let running = start(job("t", from_topics(&broker, TOPIC, mode), out.target()));
         settle(running, &out, &[objects(0, 3..5)]).await;
         assert_eq!(record(&broker, "t").await, [Some(5), Some(4), Some(0)], "{mode}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_start_commits_positions_and_marks_again_so_that_brokers_do_not_forget_them() {
+    let (broker, out) = (topic().await, OutFile::new());
+    for group in [group("t"), full_group("t")] {
+        commit(&broker, &group, TOPIC, &[Some(5), Some(4), Some(0)]).await;
+    }
+    let running = start(job("t", from_topics(&broker, TOPIC, Mode::FullIncremental), out.target()));
+    until("reading", async || broker.requests(ApiKey::FETCH) > 0).await;
+    running.stop().await;
+    for group in [group("t"), full_group("t")] {
+        let places: Vec<_> = (0..3).map(|partition| ottla_client::TopicPartition::new(TOPIC, partition)).collect();
+        let found = client(&broker).await.committed(&group, &places).await.expect("the group's offsets");
+        assert!(found.values().all(|c| c.metadata.as_deref() == Some(COMMIT_NOTE)), "{group}: {found:?}");
+        assert_eq!(committed(&broker, &group, TOPIC, 3).await, [Some(5), Some(4), Some(0)], "{group}");
     }
 }
 

@@ -160,6 +160,19 @@ async fn a_signal_drains_commits_and_ends_with_0() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_a_task_that_still_waits_for_its_cluster() {
+    let broker = source().await;
+    let silent = broker.inject(Fault::silence(ApiKey::LIST_OFFSETS));
+    let config = Config::two_ways(&broker, "full", "");
+    let mut running = config.start(&[]);
+    until("the question", async || silent.hits() > 0).await;
+    running.signal("TERM");
+    let asked = std::time::Instant::now();
+    assert_eq!(running.wait().await, Some(0), "{}", running.log());
+    assert!(asked.elapsed() < std::time::Duration::from_secs(20), "the request's own deadline is 30 s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_at_once() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let broker = source().await;

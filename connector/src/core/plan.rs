@@ -12,7 +12,7 @@
 //! | full+incremental | no | yes | latest | never |
 //! | incremental modes, partition appeared after the task's first start | no | any | earliest | never |
 //!
-//! A task commits every start it chooses before its first fetch, with [`COMMIT_NOTE`] beside the offset. So a
+//! A task commits every start before its first fetch, with [`COMMIT_NOTE`] beside the offset. So a
 //! partition without a record, in a group that has such a note elsewhere, did not exist (or did not match) when the
 //! task began: it appeared later and is read from its beginning, also when it appeared while the task was down.
 //!
@@ -61,11 +61,6 @@ pub struct Course {
 }
 
 impl Course {
-    /// The offset to commit before the first fetch, so that a task that is killed early makes the same choice again.
-    pub fn to_record(self) -> Option<i64> {
-        (!matches!(self.reason, Reason::Resumed)).then_some(self.start)
-    }
-
     /// Has everything up to the stop been read by a reader that stands at `position`?
     pub fn done_at(self, position: i64) -> bool {
         self.stop.is_some_and(|stop| position >= stop)
@@ -228,7 +223,6 @@ mod tests {
                         let course = course(mode, appeared, known).expect("inside the log");
                         assert_eq!((course.start, course.reason), (record, Reason::Resumed), "{mode} {known:?}");
                         assert_eq!(course.stop, (mode == Full).then_some(50));
-                        assert_eq!(course.to_record(), None);
                     }
                 }
             }
@@ -242,7 +236,6 @@ mod tests {
                 let course = course(mode, AtFirstStart, log(at, at)).expect("inside the log");
                 assert_eq!(course.start, at);
                 assert_eq!(course.done_at(course.start), mode == Full);
-                assert_eq!(course.to_record(), Some(at));
             }
         }
     }
@@ -287,14 +280,13 @@ mod tests {
     }
 
     #[test]
-    fn every_start_that_was_chosen_is_recorded_before_the_first_fetch() {
+    fn a_start_that_was_recorded_is_chosen_again() {
         for mode in MODES {
             for appeared in [AtFirstStart, Later] {
                 for known in [log(10, 50), after_full(log(10, 50))] {
                     let first = course(mode, appeared, known).expect("inside the log");
-                    let record = first.to_record().expect("a choice");
                     // Killed before the first fetch, restarted when more has arrived: the same start.
-                    let again = course(mode, Later, Known { record: Some(record), latest: 60, ..known });
+                    let again = course(mode, Later, Known { record: Some(first.start), latest: 60, ..known });
                     assert_eq!(again.expect("inside the log").start, first.start, "{mode} {appeared:?} {known:?}");
                 }
             }

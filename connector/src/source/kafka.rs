@@ -176,8 +176,10 @@ impl KafkaSource {
     /// # Errors
     /// As the client says; a retriable one after it has been tried for a while.
     pub async fn commit(&self, positions: &[(TopicPartition, i64)]) -> Result<(), Error> {
-        let Reading::Task { name, .. } = &self.reading else { return Ok(()) };
-        self.commit_to(&mode::group(name), positions).await
+        match &self.reading {
+            Reading::Task { name, .. } if !positions.is_empty() => self.commit_to(&mode::group(name), positions).await,
+            _ => Ok(()),
+        }
     }
 
     /// Marks a full sync as completed up to these ends.
@@ -189,12 +191,13 @@ impl KafkaSource {
         self.commit_to(&mode::full_group(name), ends).await
     }
 
-    /// Commits the marks of these partitions again, so that brokers do not forget them.
+    /// Commits the marks of these partitions again, so that brokers do not forget them. Only `full+incremental` ever
+    /// looks at them; a full sync makes them anew.
     ///
     /// # Errors
     /// As of [`commit`](Self::commit).
     pub async fn renew_marks(&self, places: &[TopicPartition]) -> Result<(), Error> {
-        let Reading::Task { name, mode: Mode::FullIncremental | Mode::Incremental } = &self.reading else {
+        let Reading::Task { name, mode: Mode::FullIncremental } = &self.reading else {
             return Ok(());
         };
         let group = mode::full_group(name);
@@ -252,11 +255,6 @@ impl KafkaSource {
 
     fn failed(&self, error: &Error) -> Failure {
         client_failure(&self.place, error)
-    }
-
-    /// The client, to compare clusters.
-    pub fn client(&self) -> &Client {
-        &self.client
     }
 }
 

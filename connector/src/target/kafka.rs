@@ -78,7 +78,6 @@ pub struct KafkaTarget {
 #[derive(Debug)]
 struct Way {
     topic: TopicProducer,
-    name: String,
     partitioning: Partitioning,
     /// By target partition: the number of the run that may grow.
     growing: Vec<Option<u64>>,
@@ -135,6 +134,16 @@ impl KafkaTarget {
         })
     }
 
+    /// The cluster that is written to.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Which topics are written to.
+    pub fn naming(&self) -> &Naming {
+        &self.options.naming
+    }
+
     /// The topics that were created since the last call.
     pub fn take_created(&mut self) -> Vec<String> {
         std::mem::take(&mut self.created)
@@ -160,7 +169,7 @@ impl KafkaTarget {
         let partitions = topic.partitions().max(1);
         let keep = source.name.is_some() && source.partitions == partitions;
         let growing = vec![None; partitions as usize];
-        self.routes.push(Way { topic, name, partitioning: Partitioning { partitions, keep }, growing });
+        self.routes.push(Way { topic, partitioning: Partitioning { partitions, keep }, growing });
         let route = Route(self.routes.len() - 1);
         self.by_source.insert(key, route);
         Ok(route)
@@ -177,11 +186,6 @@ impl KafkaTarget {
             }
         }
         self.producer.topic(name).await.map_err(|error| failed(&error))
-    }
-
-    /// The name of the topic that a route leads to.
-    pub fn topic_of(&self, route: Route) -> &str {
-        self.routes.get(route.0).map_or("", |way| &way.name)
     }
 
     #[inline]

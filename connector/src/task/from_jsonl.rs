@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::event::Event;
 use crate::exit::Failure;
-use crate::progress::Console;
+use crate::progress::{Console, Progress};
 use crate::source::jsonl::{Chunk, Chunks, Cut, Lines};
 use crate::target::{Route, SourceTopic};
 
@@ -24,14 +24,15 @@ pub(super) async fn run(job: &Job, from: &LinesFrom, console: &Arc<Console>, end
     if let Some(total) = chunks.total() {
         end.progress.ends_at(total);
     }
-    let policies = Policies { on_bad_message: from.on_bad_message, on_push_error: job.target.on_push_error() };
-    let target = job.target.open(&job.name, console, &job.timing).await?;
-    let mut pump = Pump::new(&job.name, target, policies, job.timing.commit, console, Arc::clone(&end.progress));
-    let route = pump.target.route(SourceTopic { name: None, partitions: 1 }).await?;
-    super::say_created(&job.name, &mut pump.target, console);
-    let lane = pump.add(from.input.origin(), 0);
-    let mut task = FromLines { pump, lines: Lines::default(), lane, route };
     let mut shutdown = end.shutdown.clone();
+    let mut task = tokio::select! {
+        biased;
+        () = requested(&mut shutdown) => {
+            end.ending = Ending::Interrupted;
+            return Ok(());
+        }
+        task = FromLines::begin(job, from, console, &end.progress) => task?,
+    };
     let ran = task.run(&mut chunks, &mut shutdown).await;
     let settled = task.pump.finish().await;
     end.ending = ran?;
@@ -42,6 +43,22 @@ pub(super) async fn run(job: &Job, from: &LinesFrom, console: &Arc<Console>, end
 }
 
 impl FromLines {
+    /// Opens the target and the way there.
+    async fn begin(
+        job: &Job,
+        from: &LinesFrom,
+        console: &Arc<Console>,
+        progress: &Arc<Progress>,
+    ) -> Result<Self, Failure> {
+        let policies = Policies { on_bad_message: from.on_bad_message, on_push_error: job.target.on_push_error() };
+        let target = job.target.open(&job.name, console, &job.timing).await?;
+        let mut pump = Pump::new(&job.name, target, policies, job.timing.commit, console, Arc::clone(progress));
+        let route = pump.target.route(SourceTopic { name: None, partitions: 1 }).await?;
+        super::say_created(&job.name, &mut pump.target, console);
+        let lane = pump.add(from.input.origin(), 0);
+        Ok(Self { pump, lines: Lines::default(), lane, route })
+    }
+
     async fn run(&mut self, chunks: &mut Chunks, shutdown: &mut Shutdown) -> Result<Ending, Failure> {
         loop {
             if self.pump.is_stopped() {

@@ -7,17 +7,19 @@ use std::time::Duration;
 use ottla_client::{Client, Error, Fetched, TopicPartition};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use crate::config::model::OnError;
+use crate::core::checkpoint::Lane;
 use crate::core::plan::Course;
 use crate::event::{Event, Origin};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::mode::RENEW_EVERY;
 use crate::progress::{Console, Progress};
 use crate::source::kafka::{KafkaSource, Reading, Selection, Start};
+use crate::target::kafka::Naming;
 use crate::target::{Route, SourceTopic, Target};
 
+use super::failure::client_failure;
 use super::pump::{Policies, Pump};
-use super::{End, Ending, Job, KafkaFrom, TargetSpec, Timing, requested};
+use super::{End, Ending, Job, KafkaFrom, Shutdown, Timing, requested};
 
 /// How often the end of a log is looked at for which no more records come.
 const LOOK_AT_ENDS_EVERY: Duration = Duration::from_millis(250);
@@ -30,7 +32,7 @@ struct Seat {
     place: TopicPartition,
     siblings: i32,
     course: Course,
-    lane: crate::core::checkpoint::Lane,
+    lane: Lane,
     route: Option<Route>,
     position: i64,
     done: bool,
@@ -49,78 +51,77 @@ struct FromKafka {
     progress: Arc<Progress>,
     console: Arc<Console>,
     failed_commits: u32,
-    /// The target is topics of the source's own cluster: which topic a source topic's records go to.
+    /// The target is the cluster that is read from.
     own_cluster: bool,
-    naming: Option<crate::target::kafka::Naming>,
 }
 
 /// Reads topics until they end, a signal comes, or a record stops it.
 pub(super) async fn run(job: &Job, from: &KafkaFrom, console: &Arc<Console>, end: &mut End) -> Result<(), Failure> {
-    let progress = Arc::clone(&end.progress);
-    let place = from.cluster.place();
-    let client = from.cluster.connect().await?;
-    let reading = match &from.mode {
-        Some(mode) => Reading::Task { name: job.name.clone(), mode: *mode },
-        None => Reading::Once,
+    let mut shutdown = end.shutdown.clone();
+    let mut task = tokio::select! {
+        biased;
+        () = requested(&mut shutdown) => {
+            end.ending = Ending::Interrupted;
+            return Ok(());
+        }
+        task = FromKafka::begin(job, from, console, &end.progress) => task?,
     };
-    let selection = from.selection.clone();
-    let own_cluster = is_own_cluster(job, &client).await?;
-    let naming = naming(&job.target);
-    let source = KafkaSource::open(client, selection, reading.clone(), &place)?;
-    let mut task = FromKafka {
-        ends: reading.ends(),
-        pump: pump(job, from.on_bad_message, console, &progress).await?,
-        source,
-        name: job.name.clone(),
-        seats: Vec::new(),
-        by_place: HashMap::new(),
-        open: 0,
-        total: 0,
-        progress,
-        console: Arc::clone(console),
-        failed_commits: 0,
-        own_cluster,
-        naming,
-    };
-    let starts = task.source.discover().await?;
-    if starts.is_empty() {
-        task.say_nothing_matches(from);
-    }
-    task.start(starts).await?;
-    let ran = task.run(&job.timing, &mut end.shutdown.clone()).await;
+    let ran = task.run(&job.timing, &mut shutdown).await;
     task.settle_all(ran, end).await
 }
 
-async fn pump(
-    job: &Job,
-    on_bad_message: OnError,
-    console: &Arc<Console>,
-    progress: &Arc<Progress>,
-) -> Result<Pump, Failure> {
-    let policies = Policies { on_bad_message, on_push_error: job.target.on_push_error() };
-    let target = job.target.open(&job.name, console, &job.timing).await?;
-    Ok(Pump::new(&job.name, target, policies, job.timing.commit, console, Arc::clone(progress)))
-}
-
-fn naming(target: &TargetSpec) -> Option<crate::target::kafka::Naming> {
-    match target {
-        TargetSpec::Kafka(to) => Some(to.naming.clone()),
-        TargetSpec::Jsonl(_) => None,
+/// Asked of the clusters, because names and addresses of one cluster can differ.
+fn is_same_cluster(one: &Client, other: &Client) -> bool {
+    if one.cluster_id().is_some_and(|id| other.cluster_id() == Some(id)) {
+        return true;
     }
-}
-
-/// Is the target the cluster that is read from? Asked of the clusters, because names and addresses can differ.
-async fn is_own_cluster(job: &Job, source: &Client) -> Result<bool, Failure> {
-    let TargetSpec::Kafka(to) = &job.target else { return Ok(false) };
-    let target = to.cluster.connect().await?;
-    if source.cluster_id().is_some_and(|one| target.cluster_id() == Some(one)) {
-        return Ok(true);
-    }
-    let (sources, targets) = (source.brokers(), target.brokers());
-    Ok(sources.iter().any(|one| targets.iter().any(|other| one.host == other.host && one.port == other.port)))
+    let (ones, others) = (one.brokers(), other.brokers());
+    ones.iter().any(|one| others.iter().any(|other| one.host == other.host && one.port == other.port))
 }
 
 impl FromKafka {
+    /// Everything before the first fetch: reaches both ends, chooses the starts, commits them. Nothing is lost if this
+    /// is dropped half-way.
+    async fn begin(
+        job: &Job,
+        from: &KafkaFrom,
+        console: &Arc<Console>,
+        progress: &Arc<Progress>,
+    ) -> Result<Self, Failure> {
+        let client = from.cluster.connect().await?;
+        let reading = match &from.mode {
+            Some(mode) => Reading::Task { name: job.name.clone(), mode: *mode },
+            None => Reading::Once,
+        };
+        let ends = reading.ends();
+        let target = job.target.open(&job.name, console, &job.timing).await?;
+        let policies = Policies { on_bad_message: from.on_bad_message, on_push_error: job.target.on_push_error() };
+        let own_cluster = match &target {
+            Target::Kafka(kafka) => is_same_cluster(&client, kafka.client()),
+            Target::Jsonl(_) => false,
+        };
+        let mut task = Self {
+            source: KafkaSource::open(client, from.selection.clone(), reading, &from.cluster.place())?,
+            pump: Pump::new(&job.name, target, policies, job.timing.commit, console, Arc::clone(progress)),
+            name: job.name.clone(),
+            ends,
+            seats: Vec::new(),
+            by_place: HashMap::new(),
+            open: 0,
+            total: 0,
+            progress: Arc::clone(progress),
+            console: Arc::clone(console),
+            failed_commits: 0,
+            own_cluster,
+        };
+        let starts = task.source.discover().await?;
+        if starts.is_empty() {
+            task.say_nothing_matches(from);
+        }
+        task.start(starts).await?;
+        Ok(task)
+    }
+
     fn say_nothing_matches(&self, from: &KafkaFrom) {
         let expression = match &from.selection {
             Selection::Matching(expression) if !expression.is_all() => {
@@ -134,20 +135,17 @@ impl FromKafka {
 
     /// Takes in partitions: refuses loops, says where each starts and why, commits that, and begins to read.
     async fn start(&mut self, starts: Vec<Start>) -> Result<(), Failure> {
-        let mut chosen = Vec::new();
-        for start in &starts {
-            self.refuse_loop(&start.place.topic)?;
-            let stop = start.course.stop.map_or_else(|| "without end".to_owned(), |stop| format!("up to {stop}"));
-            let (place, course) = (&start.place, start.course);
+        for Start { place, course, .. } in &starts {
+            self.refuse_loop(&place.topic)?;
+            let stop = course.stop.map_or_else(|| "without end".to_owned(), |stop| format!("up to {stop}"));
             let line = format!("{}: {place} starts at {}, {stop} ({})", self.name, course.start, course.reason);
             self.console.say(&line);
-            chosen.extend(course.to_record().map(|record| (place.clone(), record)));
         }
-        if !chosen.is_empty() {
-            let place = format!("task {}", self.name);
-            let committed = self.source.commit(&chosen).await;
-            committed.map_err(|error| super::failure::client_failure(&place, &error))?;
-        }
+        // Those that are resumed too: brokers forget what is not committed again for long.
+        let chosen: Vec<_> = starts.iter().map(|start| (start.place.clone(), start.course.start)).collect();
+        self.source.commit(&chosen).await.map_err(|error| self.failed(&error))?;
+        let places: Vec<_> = starts.iter().map(|start| start.place.clone()).collect();
+        self.source.renew_marks(&places).await.map_err(|error| self.failed(&error))?;
         let mut positions = Vec::new();
         for Start { place, siblings, course } in starts {
             let lane = self.pump.add(Origin::Partition(place.clone()), course.start);
@@ -163,31 +161,31 @@ impl FromKafka {
         if self.ends {
             self.progress.ends_at(self.total);
         }
-        let assigned = self.source.consumer.assign(&positions).await;
-        assigned.map_err(|error| super::failure::client_failure(&format!("task {}", self.name), &error))
+        self.source.consumer.assign(&positions).await.map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &Error) -> Failure {
+        client_failure(&format!("task {}", self.name), error)
     }
 
     /// A task that wrote into a topic it reads would never come to its end.
     fn refuse_loop(&self, topic: &str) -> Result<(), Failure> {
-        use crate::target::kafka::Naming;
-        let into = match &self.naming {
-            Some(_) if !self.own_cluster => return Ok(()),
-            None => return Ok(()),
-            Some(Naming::Same) => topic,
-            Some(Naming::Fixed(name)) => name.as_str(),
+        let Target::Kafka(kafka) = &self.pump.target else { return Ok(()) };
+        let into = match kafka.naming() {
+            Naming::Same => topic,
+            Naming::Fixed(name) => name,
         };
-        if into != topic {
+        if !self.own_cluster || into != topic {
             return Ok(());
         }
-        let message = format!(
+        Err(Failure::usage(format!(
             "task {}: source and target are the same cluster, and topic {topic} would be written into itself",
             self.name
-        );
-        Err(Failure::usage(message)
-            .with_help("give the target connection a plain topic name that the source's `topics` does not match"))
+        ))
+        .with_help("give the target connection a plain topic name that the source's `topics` does not match"))
     }
 
-    async fn run(&mut self, timing: &Timing, shutdown: &mut super::Shutdown) -> Result<Ending, Failure> {
+    async fn run(&mut self, timing: &Timing, shutdown: &mut Shutdown) -> Result<Ending, Failure> {
         let mut ends_tick = ticks(LOOK_AT_ENDS_EVERY);
         let mut topics_tick = ticks(timing.discover);
         let mut renew_tick = ticks(RENEW_EVERY);
@@ -305,7 +303,7 @@ impl FromKafka {
         match found {
             Ok(starts) => self.start(starts).await,
             // Reading goes on; a cluster that stays away is noticed there.
-            Err(failure) if failure.exit == crate::exit::Exit::Environment => {
+            Err(failure) if failure.exit == Exit::Environment => {
                 tracing::warn!("task {}: looking for new topics failed: {}", self.name, failure.message);
                 Ok(())
             }
@@ -323,7 +321,7 @@ impl FromKafka {
         self.bear(committed)
     }
 
-    async fn commit_positions(&mut self, positions: &[(crate::core::checkpoint::Lane, i64)]) -> Result<(), Error> {
+    async fn commit_positions(&mut self, positions: &[(Lane, i64)]) -> Result<(), Error> {
         if positions.is_empty() {
             return Ok(());
         }
@@ -348,7 +346,7 @@ impl FromKafka {
             return Ok(());
         }
         let place = format!("task {}: positions cannot be committed", self.name);
-        Err(super::failure::client_failure(&place, &error))
+        Err(client_failure(&place, &error))
     }
 
     async fn renew(&mut self) -> Result<(), Failure> {
@@ -383,7 +381,7 @@ impl FromKafka {
     async fn commit_last(&mut self) -> Result<(), Failure> {
         let moved: Vec<_> = self.pump.checkpoint.to_commit().collect();
         let place = format!("task {}: the last positions cannot be committed", self.name);
-        self.commit_positions(&moved).await.map_err(|error| super::failure::client_failure(&place, &error))
+        self.commit_positions(&moved).await.map_err(|error| client_failure(&place, &error))
     }
 
     async fn mark_completed(&mut self) -> Result<(), Failure> {
@@ -392,7 +390,7 @@ impl FromKafka {
             return Ok(());
         }
         let place = format!("task {}: the full sync cannot be marked as completed", self.name);
-        self.source.mark_completed(&ends).await.map_err(|error| super::failure::client_failure(&place, &error))
+        self.source.mark_completed(&ends).await.map_err(|error| client_failure(&place, &error))
     }
 }
 
