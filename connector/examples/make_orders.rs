@@ -25,7 +25,7 @@ fn main() -> std::io::Result<()> {
 }
 
 /// The whole file.
-pub fn orders() -> String {
+pub(crate) fn orders() -> String {
     let mut chance = Chance(0x6f74_746c_615f_6f72);
     (0..ORDERS).fold(String::new(), |mut file, number| {
         file.push_str(&order(number, &mut chance));
