@@ -70,15 +70,14 @@ pub fn run(command: &mut Command, input: &[u8], limit: Duration) -> Result<Finis
 
 /// Runs `kcat` with these arguments and this standard input for at most 60 seconds.
 ///
-/// With one request under way at a time: its producer is not idempotent, and a first batch that a new topic's leader refuses
-/// would else be written after those behind it.
+/// As a producer it is made idempotent: without that, librdkafka writes a first batch that a new topic's leader refuses
+/// behind those that came after it.
 pub fn kcat<A: AsRef<OsStr>>(args: &[A], input: &[u8]) -> Result<Finished, Error> {
-    run(
-        Command::new("kcat").args(["-X", "max.in.flight.requests.per.connection=1"]).args(args),
-        input,
-        Duration::from_mins(1),
-    )?
-    .success()
+    let mut command = Command::new("kcat");
+    if args.iter().any(|arg| arg.as_ref() == "-P") {
+        command.args(["-X", "enable.idempotence=true"]);
+    }
+    run(command.args(args), input, Duration::from_mins(1))?.success()
 }
 
 /// Runs a script with Debian's Python (where `python3-kafka` is installed) for at most 60 seconds. The arguments are
