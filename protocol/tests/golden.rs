@@ -6,10 +6,11 @@ mod support;
 use std::collections::BTreeSet;
 
 use ottla_protocol::header::{RequestHeader, split_correlation_id};
+use ottla_protocol::messages::Body;
 use ottla_protocol::wire::{Value, Writer};
 use ottla_protocol::{ApiKey, header};
 use serde_json::Value as Json;
-use support::{all, golden, hex, unhex};
+use support::{find, golden, hex, read, unhex};
 
 /// Kafka's classes of 2.3.1 name some fields otherwise than the schema data does: ours, theirs.
 const NAMES: &[(&str, &str)] = &[
@@ -117,24 +118,20 @@ fn compare(place: &str, ours: &Value, theirs: &Json) {
 
 #[test]
 fn every_golden_body_has_the_same_values_by_name_and_encodes_to_the_same_bytes() {
-    let messages = all();
     let mut seen = BTreeSet::new();
     let mut bodies = 0;
     for row in golden("messages-2.3.1.tsv") {
         let [key, _, kind, version, variant, values, body] = &row[..] else { panic!("{row:?}") };
-        let key: i16 = key.parse().expect("a key");
-        let Some(message) = messages.iter().find(|m| m.key == key && m.request == (kind == "request")) else {
-            continue;
-        };
+        let Some(message) = find(key, kind) else { continue };
         let version: i16 = version.parse().expect("a version");
         let place = format!("{} v{version} {variant}", message.name);
-        let (ours, again) = (message.read)(version, &unhex(body)).unwrap_or_else(|e| panic!("{place}: {e}"));
+        let (ours, again) = read(message, version, &unhex(body)).unwrap_or_else(|e| panic!("{place}: {e}"));
         compare(&place, &ours, &serde_json::from_str(values).expect("JSON"));
         assert_eq!(hex(&again), *body, "{place}");
-        seen.insert((key, kind.clone(), version));
+        seen.insert((key.clone(), kind.clone(), version));
         bodies += 1;
     }
-    let expected: usize = messages.iter().map(|m| m.versions.clone().count()).sum();
+    let expected: usize = Body::ALL.iter().map(|m| m.versions.clone().count()).sum();
     println!("{bodies} bodies of {} (API, direction, version)", seen.len());
     assert_eq!((seen.len(), bodies), (expected, 3 * expected), "a body has gone missing");
 }

@@ -6,20 +6,13 @@ use bytes::{Bytes, BytesMut};
 use ottla_protocol::frame::{self, FrameError};
 use ottla_protocol::messages::*;
 use ottla_protocol::wire::{DecodeErrorKind, EncodeErrorKind};
-use support::{all, golden, unhex};
+use support::{find, golden, read, unhex};
 
-/// The golden bodies of this crate's messages, with the reader for each.
-fn bodies() -> Vec<(support::Entry, i16, Vec<u8>)> {
+/// The golden bodies of this crate's messages, with the table's row for each.
+fn bodies() -> Vec<(&'static Body, i16, Vec<u8>)> {
     let rows = golden("messages-2.3.1.tsv");
-    let mut found = Vec::new();
-    for row in &rows {
-        let (key, kind, version) = (&row[0], &row[2], row[3].parse().expect("a version"));
-        if let Some(message) = all().into_iter().find(|m| m.key.to_string() == *key && m.request == (kind == "request"))
-        {
-            found.push((message, version, unhex(&row[6])));
-        }
-    }
-    found
+    let rows = rows.iter().filter_map(|row| Some((find(&row[0], &row[2])?, row)));
+    rows.map(|(message, row)| (message, row[3].parse().expect("a version"), unhex(&row[6]))).collect()
 }
 
 #[test]
@@ -27,7 +20,7 @@ fn a_body_cut_anywhere_is_an_error_that_names_message_and_version() {
     let mut cuts = 0;
     for (message, version, body) in bodies() {
         for end in 0..body.len() {
-            let error = (message.read)(version, &body[..end]).expect_err("a cut body is not a body");
+            let error = read(message, version, &body[..end]).expect_err("a cut body is not a body");
             assert!(error.starts_with(&format!("{} v{version}: ", message.name)), "{error}");
             cuts += 1;
         }
@@ -53,13 +46,13 @@ fn flipped_bits_and_absurd_lengths_never_panic() {
             let mut bad = body.clone();
             let at = random() % bad.len();
             bad[at] ^= 1 << (random() % 8);
-            let _ = (message.read)(version, &bad);
+            let _ = read(message, version, &bad);
         }
         for length in [i32::MAX, -2, i32::MIN, 1 << 24] {
             for at in 0..body.len().saturating_sub(3) {
                 let mut bad = body.clone();
                 bad[at..at + 4].copy_from_slice(&length.to_be_bytes());
-                let _ = (message.read)(version, &bad);
+                let _ = read(message, version, &bad);
             }
         }
     }

@@ -5,8 +5,9 @@ mod support;
 
 use std::collections::BTreeSet;
 
+use ottla_protocol::messages::Body;
 use ottla_protocol::wire::{FieldShape, Gate, Shape};
-use support::{all, golden};
+use support::golden;
 
 /// A row of `fields-2.3.1.tsv` in our words.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,10 +71,10 @@ fn default(text: &str) -> String {
     }
 }
 
-fn kafkas_fields(key: i16, request: bool, of: &BTreeSet<i16>) -> Vec<Field> {
-    let direction = if request { "request" } else { "response" };
+fn kafkas_fields(body: &Body, of: &BTreeSet<i16>) -> Vec<Field> {
+    let (key, direction) = (body.key.0.to_string(), body.direction.to_string());
     let rows = golden("fields-2.3.1.tsv");
-    let rows = rows.iter().filter(|row| row[0] == key.to_string() && row[1] == direction);
+    let rows = rows.iter().filter(|row| row[0] == key && row[1] == direction);
     rows.map(|row| {
         let wire = match row[3].strip_prefix("[]") {
             Some(element @ ("int32" | "int64" | "string")) => format!("[]{element}"),
@@ -136,11 +137,11 @@ fn our_fields(prefix: &str, shape: Shape, within: &BTreeSet<i16>, out: &mut Vec<
 #[test]
 fn every_field_is_kafkas_in_name_order_type_versions_null_default_and_ignorable() {
     let (mut fields, mut bodies) = (0, 0);
-    for message in all() {
+    for message in Body::ALL {
         let of: BTreeSet<i16> = message.versions.clone().collect();
         let mut ours = Vec::new();
         our_fields("", message.shape, &of, &mut ours);
-        let kafkas: Vec<Field> = kafkas_fields(message.key, message.request, &of)
+        let kafkas: Vec<Field> = kafkas_fields(message, &of)
             .into_iter()
             .map(|mut field| {
                 let path = format!("{}.{}", message.name, field.path);
@@ -154,7 +155,7 @@ fn every_field_is_kafkas_in_name_order_type_versions_null_default_and_ignorable(
         fields += ours.len();
         bodies += of.len();
     }
-    println!("{fields} fields of {} messages, {bodies} bodies", all().len());
+    println!("{fields} fields of {} messages, {bodies} bodies", Body::ALL.len());
     assert_eq!((fields, bodies), (215, 164), "a message or a version has gone missing");
 }
 
@@ -180,7 +181,7 @@ fn every_version_of_every_api_here_is_there() {
         (36, 1),
     ];
     let ours: BTreeSet<(i16, i16, i16)> =
-        all().iter().map(|m| (m.key, *m.versions.start(), *m.versions.end())).collect();
+        Body::ALL.iter().map(|m| (m.key.0, *m.versions.start(), *m.versions.end())).collect();
     assert_eq!(ours, kafkas.iter().map(|(key, max)| (*key, 0, *max)).collect());
 }
 

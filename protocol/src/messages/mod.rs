@@ -17,23 +17,6 @@
 //! (without it: always). `ignorable`: dropped silently where the version lacks the field; otherwise a value other than the
 //! default is an error there. Names are Kafka's own at 2.3.1, in snake case.
 
-mod api_versions;
-mod create_topics;
-mod fetch;
-mod find_coordinator;
-mod heartbeat;
-mod init_producer_id;
-mod join_group;
-mod leave_group;
-mod list_offsets;
-mod metadata;
-mod offset_commit;
-mod offset_fetch;
-mod produce;
-mod sasl_authenticate;
-mod sasl_handshake;
-mod sync_group;
-
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
 
@@ -42,22 +25,43 @@ use bytes::Bytes;
 use crate::ApiKey;
 use crate::wire::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, Reader, Wire, Writer};
 
-pub use api_versions::*;
-pub use create_topics::*;
-pub use fetch::*;
-pub use find_coordinator::*;
-pub use heartbeat::*;
-pub use init_producer_id::*;
-pub use join_group::*;
-pub use leave_group::*;
-pub use list_offsets::*;
-pub use metadata::*;
-pub use offset_commit::*;
-pub use offset_fetch::*;
-pub use produce::*;
-pub use sasl_authenticate::*;
-pub use sasl_handshake::*;
-pub use sync_group::*;
+pub use table::{AnyMessage, Body, Direction};
+
+mod table;
+
+macro_rules! apis {
+    ($($file:ident: $request:ident,)*) => {
+        $(mod $file; pub use $file::*;)*
+
+        impl Body {
+            /// Every API in the order of its key, the request before the response.
+            pub const ALL: &'static [Self] = &[$(
+                Self::of::<$request>(Direction::Request),
+                Self::of::<<$request as Request>::Response>(Direction::Response),
+            )*];
+        }
+    };
+}
+
+// The one list: a file and its request, a line an API, in the order of the keys.
+apis! {
+    produce: ProduceRequest,
+    fetch: FetchRequest,
+    list_offsets: ListOffsetRequest,
+    metadata: MetadataRequest,
+    offset_commit: OffsetCommitRequest,
+    offset_fetch: OffsetFetchRequest,
+    find_coordinator: FindCoordinatorRequest,
+    join_group: JoinGroupRequest,
+    heartbeat: HeartbeatRequest,
+    leave_group: LeaveGroupRequest,
+    sync_group: SyncGroupRequest,
+    sasl_handshake: SaslHandshakeRequest,
+    api_versions: ApiVersionsRequest,
+    create_topics: CreateTopicsRequest,
+    init_producer_id: InitProducerIdRequest,
+    sasl_authenticate: SaslAuthenticateRequest,
+}
 
 /// A request's or a response's body.
 pub trait Message: Wire + Debug + Clone + Default + PartialEq + Send + Sync + 'static {

@@ -1,11 +1,9 @@
-//! What the rungs share: the files in `testdata/golden`, and every message by key and direction.
+//! What the rungs share: the files in `testdata/golden`, and a look-up in the table of messages.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::ops::RangeInclusive;
-
 use bytes::Bytes;
-use ottla_protocol::messages::*;
-use ottla_protocol::wire::{Reader, Shape, Value};
+use ottla_protocol::messages::Body;
+use ottla_protocol::wire::{Reader, Value};
 
 /// A file of `testdata/golden`, a row a line, cells by tab, without its heading.
 pub(crate) fn golden(name: &str) -> Vec<Vec<String>> {
@@ -26,53 +24,16 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 /// A decoded body: its fields by name, and what encoding it again gives.
 pub(crate) type Decoded = Result<(Value, Vec<u8>), String>;
 
-/// A message without its type.
-pub(crate) struct Entry {
-    pub(crate) key: i16,
-    pub(crate) request: bool,
-    pub(crate) name: &'static str,
-    pub(crate) versions: RangeInclusive<i16>,
-    pub(crate) shape: Shape,
-    pub(crate) read: fn(i16, &[u8]) -> Decoded,
-}
-
-fn read<M: Message>(version: i16, body: &[u8]) -> Decoded {
-    let message = M::read(version, Bytes::copy_from_slice(body)).map_err(|e| e.to_string())?;
+/// Reads a body through its type and writes it again.
+pub(crate) fn read(body: &Body, version: i16, bytes: &[u8]) -> Decoded {
+    let message = body.read(version, Bytes::copy_from_slice(bytes)).map_err(|e| e.to_string())?;
     let chunks = message.write(version).map_err(|e| e.to_string())?;
     Ok((message.value(version), chunks.concat()))
 }
 
-fn entry<M: Message>(request: bool) -> Entry {
-    Entry { key: M::KEY.0, request, name: M::NAME, versions: M::VERSIONS, shape: M::SHAPE, read: read::<M> }
-}
-
-fn pair<R: Request>() -> [Entry; 2] {
-    [entry::<R>(true), entry::<R::Response>(false)]
-}
-
-/// Every message of the crate.
-pub(crate) fn all() -> Vec<Entry> {
-    [
-        pair::<ProduceRequest>(),
-        pair::<FetchRequest>(),
-        pair::<ListOffsetRequest>(),
-        pair::<MetadataRequest>(),
-        pair::<OffsetCommitRequest>(),
-        pair::<OffsetFetchRequest>(),
-        pair::<FindCoordinatorRequest>(),
-        pair::<JoinGroupRequest>(),
-        pair::<HeartbeatRequest>(),
-        pair::<LeaveGroupRequest>(),
-        pair::<SyncGroupRequest>(),
-        pair::<SaslHandshakeRequest>(),
-        pair::<ApiVersionsRequest>(),
-        pair::<CreateTopicsRequest>(),
-        pair::<InitProducerIdRequest>(),
-        pair::<SaslAuthenticateRequest>(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+/// The table's row for a row of a golden file.
+pub(crate) fn find(key: &str, direction: &str) -> Option<&'static Body> {
+    Body::ALL.iter().find(|body| body.key.0.to_string() == key && body.direction.to_string() == direction)
 }
 
 /// A reader over these bytes, for what is not a message.
