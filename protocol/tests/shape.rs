@@ -97,7 +97,7 @@ fn wire(shape: Shape) -> String {
         Shape::Int32 => "int32".into(),
         Shape::Int64 => "int64".into(),
         Shape::String => "string".into(),
-        Shape::Bytes => "bytes".into(),
+        Shape::Bytes | Shape::Secret => "bytes".into(),
         Shape::Array(element) => format!("[]{}", wire(*element)),
         Shape::Nullable(inner) => wire(*inner),
         Shape::Struct(shape) => shape.name.into(),

@@ -42,7 +42,7 @@ impl From<Bytes> for Secret {
 }
 
 impl crate::wire::Wire for Secret {
-    const SHAPE: crate::wire::Shape = crate::wire::Shape::Bytes;
+    const SHAPE: crate::wire::Shape = crate::wire::Shape::Secret;
 
     fn encode(&self, out: &mut crate::wire::Writer) -> Result<(), crate::wire::EncodeError> {
         self.0.encode(out)

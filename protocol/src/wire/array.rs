@@ -24,15 +24,7 @@ impl<T: Wire> Wire for Vec<T> {
 
 impl<T: Wire> Nullable for Vec<T> {
     fn decode_nullable(input: &mut Reader) -> Result<Option<Self>, DecodeError> {
-        let count = match i32::decode(input)? {
-            -1 => return Ok(None),
-            count if count < 0 => return Err(input.fail(DecodeErrorKind::NegativeLength(count))),
-            count => count as usize,
-        };
-        // No element is shorter than a byte.
-        if count > input.left() {
-            return Err(input.fail(DecodeErrorKind::TooMany { count, left: input.left() }));
-        }
+        let Some(count) = take_count(input)? else { return Ok(None) };
         // The count is only a claim: what is set aside for it stays in proportion to the bytes that came.
         let believed = 4 * input.left() / size_of::<T>().max(1) + 1;
         let mut elements = Vec::with_capacity(count.min(believed));
@@ -45,4 +37,18 @@ impl<T: Wire> Nullable for Vec<T> {
     fn encode_null(out: &mut Writer) {
         out.put(&(-1_i32).to_be_bytes());
     }
+}
+
+/// Takes a count, refusing one that the rest of the frame cannot hold. -1 is null.
+pub(super) fn take_count(input: &mut Reader) -> Result<Option<usize>, DecodeError> {
+    let count = match i32::decode(input)? {
+        -1 => return Ok(None),
+        count if count < 0 => return Err(input.fail(DecodeErrorKind::NegativeLength(count))),
+        count => count as usize,
+    };
+    // No element is shorter than a byte.
+    if count > input.left() {
+        return Err(input.fail(DecodeErrorKind::TooMany { count, left: input.left() }));
+    }
+    Ok(Some(count))
 }

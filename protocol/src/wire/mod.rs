@@ -11,12 +11,14 @@ pub(crate) mod macros;
 pub mod reader;
 pub mod shape;
 pub mod text;
+pub mod trace;
 pub mod value;
 pub mod writer;
 
 pub use gate::Gate;
 pub use reader::{DecodeError, DecodeErrorKind, Reader};
 pub use shape::{FieldShape, Shape, StructShape};
+pub use trace::trace;
 pub use value::Value;
 pub use writer::{EncodeError, EncodeErrorKind, Writer};
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use bytes::{Buf, Bytes};
 
+use super::trace::{Step, write_path};
+
 /// A cursor over one body. Byte fields come out as slices of the frame, without a copy.
 #[derive(Debug)]
 pub struct Reader {
@@ -91,12 +93,6 @@ struct Place {
     kind: DecodeErrorKind,
 }
 
-#[derive(Clone, PartialEq, Eq)]
-enum Step {
-    Field(&'static str),
-    Element(usize),
-}
-
 /// What was wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -172,13 +168,7 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = &*self.0;
         write!(f, "{} v{}: ", place.message, place.version)?;
-        for (i, step) in place.path.iter().rev().enumerate() {
-            match step {
-                Step::Field(name) if i > 0 => write!(f, ".{name}")?,
-                Step::Field(name) => f.write_str(name)?,
-                Step::Element(index) => write!(f, "[{index}]")?,
-            }
-        }
+        write_path(f, place.path.iter().rev())?;
         if !place.path.is_empty() {
             f.write_str(": ")?;
         }

@@ -19,6 +19,8 @@ pub enum Shape {
     String,
     /// An int32 length and bytes.
     Bytes,
+    /// The same on the wire: a credential, whose bytes no tool shows.
+    Secret,
     /// An int32 count and that many elements.
     Array(&'static Shape),
     /// The same type, whose length -1 says null.
