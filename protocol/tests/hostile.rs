@@ -6,14 +6,7 @@ use bytes::{Bytes, BytesMut};
 use ottla_protocol::frame::{self, FrameError};
 use ottla_protocol::messages::*;
 use ottla_protocol::wire::{DecodeErrorKind, EncodeErrorKind};
-use support::{find, golden, read, unhex};
-
-/// The golden bodies of this crate's messages, with the table's row for each.
-fn bodies() -> Vec<(&'static Body, i16, Vec<u8>)> {
-    let rows = golden("messages-2.3.1.tsv");
-    let rows = rows.iter().filter_map(|row| Some((find(&row[0], &row[2])?, row)));
-    rows.map(|(message, row)| (message, row[3].parse().expect("a version"), unhex(&row[6]))).collect()
-}
+use support::{bodies, read};
 
 #[test]
 fn a_body_cut_anywhere_is_an_error_that_names_message_and_version() {

@@ -3,25 +3,11 @@
 mod support;
 
 use bytes::Bytes;
+use ottla_protocol::ApiKey;
 use ottla_protocol::messages::*;
 use ottla_protocol::wire::trace::{Seen, Step, What};
 use ottla_protocol::wire::{Shape, Value, Wire as _, trace};
-use support::{all, golden, unhex};
-
-/// Every golden body of the crate's messages.
-fn bodies() -> Vec<(support::Entry, i16, Vec<u8>)> {
-    let rows = golden("messages-2.3.1.tsv");
-    let mut found = Vec::new();
-    for row in &rows {
-        let (key, kind, version) = (&row[0], &row[2], row[3].parse().expect("a version"));
-        if let Some(message) = all().into_iter().find(|m| m.key.to_string() == *key && m.request == (kind == "request"))
-        {
-            found.push((message, version, unhex(&row[6])));
-        }
-    }
-    assert!(!found.is_empty());
-    found
-}
+use support::{bodies, read};
 
 fn walk(shape: &Shape, version: i16, body: &[u8], visit: impl FnMut(&Seen<'_>)) -> Result<(), String> {
     trace(shape, version, Bytes::copy_from_slice(body), visit).map_err(|e| e.to_string())
@@ -67,10 +53,10 @@ impl Tree {
 }
 
 /// The typed value with its credentials as the walk shows them: how long they are.
-fn veiled(key: i16, value: Value) -> Value {
+fn veiled(key: ApiKey, value: Value) -> Value {
     let Value::Struct(fields) = value else { return value };
     let veil = |(name, value)| match value {
-        Value::Bytes(bytes) if key == 36 => (name, Value::Int(bytes.len() as i64)),
+        Value::Bytes(bytes) if key == ApiKey::SASL_AUTHENTICATE => (name, Value::Int(bytes.len() as i64)),
         other => (name, other),
     };
     Value::Struct(fields.into_iter().map(veil).collect())
@@ -93,7 +79,7 @@ fn the_shape_and_the_typed_decoder_see_the_same_values() {
     for (message, version, body) in bodies() {
         let mut tree = Tree::begin();
         walk(&message.shape, version, &body, |seen| tree.add(seen)).expect("a golden body");
-        let (typed, _) = (message.read)(version, &body).expect("a golden body");
+        let (typed, _) = read(message, version, &body).expect("a golden body");
         assert_eq!(tree.end(), veiled(message.key, typed), "{} v{version}", message.name);
     }
 }
@@ -101,21 +87,21 @@ fn the_shape_and_the_typed_decoder_see_the_same_values() {
 #[test]
 fn a_damaged_body_is_refused_by_the_shape_as_by_the_typed_decoder_in_the_same_words() {
     let mut refused = 0;
-    let mut both = |message: &support::Entry, version, body: &[u8]| {
+    let mut both = |message: &Body, version, body: &[u8]| {
         let walked = walk(&message.shape, version, body, |_| {});
-        let typed = (message.read)(version, body).map(drop);
+        let typed = read(message, version, body).map(drop);
         assert_eq!(walked, typed, "{} v{version}: {body:02x?}", message.name);
         refused += usize::from(typed.is_err());
     };
     for (message, version, body) in bodies() {
         for end in 0..body.len() {
-            both(&message, version, &body[..end]);
+            both(message, version, &body[..end]);
         }
         for length in [-1, -2, 1 << 24] {
             for at in 0..body.len().saturating_sub(3) {
                 let mut bad = body.clone();
                 bad[at..at + 4].copy_from_slice(&i32::to_be_bytes(length));
-                both(&message, version, &bad);
+                both(message, version, &bad);
             }
         }
     }

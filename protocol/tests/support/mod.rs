@@ -36,6 +36,13 @@ pub(crate) fn find(key: &str, direction: &str) -> Option<&'static Body> {
     Body::ALL.iter().find(|body| body.key.0.to_string() == key && body.direction.to_string() == direction)
 }
 
+/// The golden bodies of this crate's messages, with the table's row for each.
+pub(crate) fn bodies() -> Vec<(&'static Body, i16, Vec<u8>)> {
+    let rows = golden("messages-2.3.1.tsv");
+    let rows = rows.iter().filter_map(|row| Some((find(&row[0], &row[2])?, row)));
+    rows.map(|(message, row)| (message, row[3].parse().expect("a version"), unhex(&row[6]))).collect()
+}
+
 /// A reader over these bytes, for what is not a message.
 pub(crate) fn reader(version: i16, bytes: &[u8]) -> Reader {
     Reader::new(version, Bytes::copy_from_slice(bytes))
