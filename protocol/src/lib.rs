@@ -30,6 +30,7 @@
 //! - [`records`]: record batches v2; they are read and written without an allocation a record.
 //! - [`compression`]: the codecs, each with a bounded output.
 //! - [`error_code`], [`api_key`]: the tables.
+//! - [`acl`], [`config`], [`coordinator_type`], [`isolation_level`], [`transaction_result`]: what the numbers in fields mean.
 //! - [`header`], [`frame`]: what stands around a body.
 //! - [`wire`]: how a field becomes bytes.
 //!
@@ -44,16 +45,24 @@
 //! A decoder never panics and never sets aside more memory than a small multiple of the bytes that came. Its errors have
 //! addresses: `MetadataResponse v8: topics[3].partitions[9].isr_nodes: need 4 bytes, left 0 (byte 212)`.
 
+pub mod acl;
 pub mod api_key;
 pub mod compression;
+pub mod config;
+pub mod coordinator_type;
 pub mod error_code;
 pub mod frame;
 pub mod header;
+pub mod isolation_level;
 pub mod messages;
 pub mod murmur2;
 pub mod records;
+pub mod transaction_result;
 pub mod wire;
 
 pub use api_key::ApiKey;
+pub use coordinator_type::CoordinatorType;
 pub use error_code::ErrorCode;
+pub use isolation_level::IsolationLevel;
 pub use murmur2::{murmur2, partition_for_key};
+pub use transaction_result::TransactionResult;

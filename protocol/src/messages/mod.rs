@@ -25,8 +25,10 @@ use bytes::Bytes;
 use crate::ApiKey;
 use crate::wire::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, Reader, Wire, Writer};
 
+pub use secret::Secret;
 pub use table::{AnyMessage, Body, Direction};
 
+mod secret;
 mod table;
 
 macro_rules! apis {
@@ -49,6 +51,10 @@ apis! {
     fetch: FetchRequest,
     list_offsets: ListOffsetRequest,
     metadata: MetadataRequest,
+    leader_and_isr: LeaderAndIsrRequest,
+    stop_replica: StopReplicaRequest,
+    update_metadata: UpdateMetadataRequest,
+    controlled_shutdown: ControlledShutdownRequest,
     offset_commit: OffsetCommitRequest,
     offset_fetch: OffsetFetchRequest,
     find_coordinator: FindCoordinatorRequest,
@@ -56,11 +62,36 @@ apis! {
     heartbeat: HeartbeatRequest,
     leave_group: LeaveGroupRequest,
     sync_group: SyncGroupRequest,
+    describe_groups: DescribeGroupsRequest,
+    list_groups: ListGroupsRequest,
     sasl_handshake: SaslHandshakeRequest,
     api_versions: ApiVersionsRequest,
     create_topics: CreateTopicsRequest,
+    delete_topics: DeleteTopicsRequest,
+    delete_records: DeleteRecordsRequest,
     init_producer_id: InitProducerIdRequest,
+    offset_for_leader_epoch: OffsetForLeaderEpochRequest,
+    add_partitions_to_txn: AddPartitionsToTxnRequest,
+    add_offsets_to_txn: AddOffsetsToTxnRequest,
+    end_txn: EndTxnRequest,
+    write_txn_markers: WriteTxnMarkersRequest,
+    txn_offset_commit: TxnOffsetCommitRequest,
+    describe_acls: DescribeAclsRequest,
+    create_acls: CreateAclsRequest,
+    delete_acls: DeleteAclsRequest,
+    describe_configs: DescribeConfigsRequest,
+    alter_configs: AlterConfigsRequest,
+    alter_replica_log_dirs: AlterReplicaLogDirsRequest,
+    describe_log_dirs: DescribeLogDirsRequest,
     sasl_authenticate: SaslAuthenticateRequest,
+    create_partitions: CreatePartitionsRequest,
+    create_delegation_token: CreateDelegationTokenRequest,
+    renew_delegation_token: RenewDelegationTokenRequest,
+    expire_delegation_token: ExpireDelegationTokenRequest,
+    describe_delegation_token: DescribeDelegationTokenRequest,
+    delete_groups: DeleteGroupsRequest,
+    elect_preferred_leaders: ElectPreferredLeadersRequest,
+    incremental_alter_configs: IncrementalAlterConfigsRequest,
 }
 
 /// A request's or a response's body.

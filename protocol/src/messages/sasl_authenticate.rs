@@ -1,7 +1,6 @@
 //! SaslAuthenticate (36): one token of a SASL exchange, after a handshake of version 1.
 
-use bytes::Bytes;
-
+use super::Secret;
 use crate::ErrorCode;
 use crate::wire::macros::messages;
 
@@ -22,37 +21,5 @@ messages! {
         auth_bytes: Secret,
         /// After how many milliseconds the client has to authenticate again (KIP-368); 0 for never.
         session_lifetime_ms: i64 [1..],
-    }
-}
-
-/// Bytes of a credential: `Debug` tells the length only.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(pub Bytes);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "<{} secret bytes>", self.0.len())
-    }
-}
-
-impl From<Bytes> for Secret {
-    fn from(bytes: Bytes) -> Self {
-        Self(bytes)
-    }
-}
-
-impl crate::wire::Wire for Secret {
-    const SHAPE: crate::wire::Shape = crate::wire::Shape::Secret;
-
-    fn encode(&self, out: &mut crate::wire::Writer) -> Result<(), crate::wire::EncodeError> {
-        self.0.encode(out)
-    }
-
-    fn decode(input: &mut crate::wire::Reader) -> Result<Self, crate::wire::DecodeError> {
-        Bytes::decode(input).map(Self)
-    }
-
-    fn value(&self, version: i16) -> crate::wire::Value {
-        self.0.value(version)
     }
 }

@@ -5,6 +5,7 @@
 //! primitives in [`ints`], [`text`] and [`mod@array`], and the [`messages!`](crate::messages) declarations put them in order.
 
 pub mod array;
+pub(crate) mod codes;
 pub mod gate;
 pub mod ints;
 pub(crate) mod macros;

@@ -1,6 +1,8 @@
 //! What the rungs share: the files in `testdata/golden`, and a look-up in the table of messages.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod schema;
+
 use bytes::Bytes;
 use ottla_protocol::messages::Body;
 use ottla_protocol::wire::{Reader, Value};
