@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::{
     ListOffsetPartition, ListOffsetPartitionResponse, ListOffsetRequest, ListOffsetResponse, ListOffsetTopic, Message,
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetCommitResponse,
     OffsetFetchRequest, OffsetFetchRequestTopic, OffsetFetchResponse,
 };
+use ottla_protocol::{ErrorCode, IsolationLevel};
 use tokio::task::JoinSet;
 
 use crate::TopicPartition;
@@ -212,7 +212,11 @@ fn list_offsets(places: &[TopicPartition], at: OffsetAt) -> ListOffsetRequest {
     };
     let topics = by_topic(places.iter().map(|place| (place, partition(place))));
     let topics = topics.into_iter().map(|(name, partitions)| ListOffsetTopic { name, partitions }).collect();
-    ListOffsetRequest { replica_id: -1, isolation_level: i8::from(at == OffsetAt::LatestStable), topics }
+    let isolation_level = match at {
+        OffsetAt::LatestStable => IsolationLevel::READ_COMMITTED,
+        _ => IsolationLevel::READ_UNCOMMITTED,
+    };
+    ListOffsetRequest { replica_id: -1, isolation_level, topics }
 }
 
 /// Each asked partition's offset; one that the answer leaves out is an error too.

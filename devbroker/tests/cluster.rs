@@ -3,11 +3,11 @@
 mod support;
 
 use ottla_devbroker::{DevBroker, Error, Release};
-use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::{
     CreatableReplicaAssignment, CreatableTopic, CreateTopicsRequest, CreateableTopicConfig, FindCoordinatorRequest,
     MetadataRequest, MetadataRequestTopic, MetadataResponse,
 };
+use ottla_protocol::{CoordinatorType, ErrorCode};
 use support::{Client, batch, values};
 
 fn asking(names: &[&str]) -> MetadataRequest {
@@ -218,7 +218,7 @@ async fn groups_have_one_coordinator_and_transactions_none() {
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen, [0, 1, 2], "the work is spread");
-    let transaction = FindCoordinatorRequest { key: "tx".to_owned(), key_type: 1 };
+    let transaction = FindCoordinatorRequest { key: "tx".to_owned(), key_type: CoordinatorType::TRANSACTION };
     assert_eq!(client.ask(2, &transaction).await.error_code, ErrorCode::INVALID_REQUEST);
 }
 

@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 
+use ottla_protocol::IsolationLevel;
 use ottla_protocol::records::ControlType;
 
 use super::position::Span;
@@ -23,10 +24,10 @@ pub enum Isolation {
 
 impl Isolation {
     /// The value of Fetch and ListOffsets requests' `isolation_level`.
-    pub(crate) fn level(self) -> i8 {
+    pub(crate) fn level(self) -> IsolationLevel {
         match self {
-            Self::ReadUncommitted => 0,
-            Self::ReadCommitted => 1,
+            Self::ReadUncommitted => IsolationLevel::READ_UNCOMMITTED,
+            Self::ReadCommitted => IsolationLevel::READ_COMMITTED,
         }
     }
 }

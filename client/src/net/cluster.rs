@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ottla_protocol::messages::{FindCoordinatorRequest, Message, Request};
-use ottla_protocol::{ApiKey, ErrorCode};
+use ottla_protocol::{ApiKey, CoordinatorType, ErrorCode};
 use tokio::sync::{Notify, watch};
 
 use super::Lane;
@@ -293,7 +293,7 @@ impl Core {
         if let Some(known) = self.coordinators().get(group) {
             return Ok(known.clone());
         }
-        let request = FindCoordinatorRequest { key: group.to_owned(), key_type: 0 };
+        let request = FindCoordinatorRequest { key: group.to_owned(), key_type: CoordinatorType::GROUP };
         let answer = self.ask_any_within(&request, |answer| answer.error_code, timeout).await?;
         let Some(port) = u16::try_from(answer.port).ok().filter(|port| *port > 0) else {
             let message = format!("the coordinator of group {group} is said to listen on port {}", answer.port);

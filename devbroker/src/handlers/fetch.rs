@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ottla_protocol::messages::{FetchRequest, FetchResponse, FetchablePartitionResponse, FetchableTopicResponse};
-use ottla_protocol::{ApiKey, ErrorCode};
+use ottla_protocol::{ApiKey, ErrorCode, IsolationLevel};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -80,7 +80,7 @@ impl<'a, 'c> Poll<'a, 'c> {
             min_bytes: request.min_bytes.max(0) as usize,
             max_bytes: request.max_bytes.max(0) as usize,
             deadline: Instant::now() + wait,
-            committed_only: request.isolation_level == 1,
+            committed_only: request.isolation_level == IsolationLevel::READ_COMMITTED,
         }
     }
 

@@ -1,12 +1,9 @@
 //! FindCoordinator: the groups are spread over the nodes that are up.
 
-use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
+use ottla_protocol::{CoordinatorType, ErrorCode};
 
 use super::{Call, Reply, Serve};
-
-/// The key is a group's id.
-const GROUP: i8 = 0;
 
 impl Serve for FindCoordinatorRequest {
     fn refuse(&self, _: i16, error_code: ErrorCode) -> Reply<FindCoordinatorResponse> {
@@ -15,7 +12,7 @@ impl Serve for FindCoordinatorRequest {
     }
 
     async fn serve(self, call: &mut Call<'_>) -> Reply<FindCoordinatorResponse> {
-        if self.key_type != GROUP {
+        if self.key_type != CoordinatorType::GROUP {
             let why = "the development broker has no transactions".to_owned();
             return Reply::Answer(failed(ErrorCode::INVALID_REQUEST, Some(why)));
         }

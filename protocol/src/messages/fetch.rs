@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::ErrorCode;
 use crate::wire::macros::messages;
+use crate::{ErrorCode, IsolationLevel};
 
 messages! {
     /// Asks a broker for records from given offsets on. From version 7 on within a session (KIP-227), where only changes
@@ -17,8 +17,8 @@ messages! {
         min_bytes: i32,
         /// About how many bytes the answer may have. The first batch comes whole, however large it is.
         max_bytes: i32 [3.., ignorable] = 0x7fff_ffff,
-        /// 0: all records; 1: up to the last stable offset, with a list of aborted transactions (KIP-98).
-        isolation_level: i8 [4..],
+        /// Up to where, and whether with a list of aborted transactions (KIP-98).
+        isolation_level: IsolationLevel [4..],
         /// The session, 0 for none yet.
         session_id: i32 [7..],
         /// The session's request count: 0 opens one, -1 closes it or goes without (KIP-227).
@@ -93,7 +93,7 @@ messages! {
         last_stable_offset: i64 [4.., ignorable] = -1,
         /// The first offset of the log; -1 if unknown.
         log_start_offset: i64 [5.., ignorable] = -1,
-        /// The aborted transactions within these records; null unless asked with isolation level 1.
+        /// The aborted transactions within these records; null unless asked with READ_COMMITTED.
         aborted: Option<Vec<AbortedTransaction>> [4..],
         /// The follower to ask instead; -1 for none (KIP-392). A 2.3 broker always says -1.
         preferred_read_replica: i32 [11.., ignorable] = -1,

@@ -1,15 +1,15 @@
 //! FindCoordinator (10): which broker looks after a group or a transactional id.
 
-use crate::ErrorCode;
 use crate::wire::macros::messages;
+use crate::{CoordinatorType, ErrorCode};
 
 messages! {
     /// Asks any broker who coordinates a group or a transaction.
     request FindCoordinatorRequest = FIND_COORDINATOR (0..=2) => FindCoordinatorResponse {
         /// The group id or transactional id.
         key: String,
-        /// 0: a group; 1: a transactional id. Version 0 knows groups only.
-        key_type: i8 [1..],
+        /// Whose it is. Version 0 knows groups only.
+        key_type: CoordinatorType [1..],
     }
 
     /// The coordinator.

@@ -1,15 +1,15 @@
 //! ListOffsets (2): the first, the last, or the offset for a time.
 
-use crate::ErrorCode;
 use crate::wire::macros::messages;
+use crate::{ErrorCode, IsolationLevel};
 
 messages! {
     /// Asks partition leaders for offsets.
     request ListOffsetRequest = LIST_OFFSETS (0..=5) => ListOffsetResponse {
         /// -1 for a consumer.
         replica_id: i32,
-        /// 0: the latest is the high watermark; 1: the last stable offset.
-        isolation_level: i8 [2..],
+        /// What the latest is: the high watermark, or the last stable offset (KIP-98).
+        isolation_level: IsolationLevel [2..],
         /// The topics.
         topics: Vec<ListOffsetTopic>,
     }
