@@ -93,6 +93,9 @@ fn only_batch(records: &Bytes) -> Result<Batch, Refused> {
 
 fn check_header(version: i16, header: &BatchHeader, len: usize) -> Result<(), Refused> {
     let corrupt = |why: String| refused(ErrorCode::CORRUPT_MESSAGE, why);
+    if header.magic != 2 {
+        return corrupt(format!("a message of format v{} in Produce v{version}", header.magic));
+    }
     if header.base_offset != 0 {
         return corrupt(format!("base offset {} from a producer, not 0", header.base_offset));
     }

@@ -320,23 +320,6 @@ fn an_error_says_how_far_into_the_data_its_batch_begins() {
 }
 
 #[test]
-fn old_formats_are_refused_by_name_wherever_they_stand() {
-    let new = seal(build(&[owned(1, None, None)]), Compression::None).bytes();
-    for magic in [0, 1] {
-        // Offset 9, size 22 for v0 and 30 for v1.
-        let mut old = vec![0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, if magic == 0 { 14 } else { 22 }, 1, 2, 3, 4, magic, 0];
-        old.resize(12 + usize::from(old[11]), 0);
-        let mut batches = Batches::new([&new[..], &old[..]].concat().into());
-        assert!(batches.next().expect("the new one").is_ok());
-        let error = batches.next().expect("the old one").expect_err("not this reader's");
-        assert_eq!(error.kind, RecordsErrorKind::LegacyMagic(magic as i8));
-        assert_eq!((error.at, error.base_offset), (new.len(), Some(9)));
-        assert!(error.to_string().contains(&format!("message format v{magic}")), "{error}");
-        assert!(batches.next().is_none() && !batches.saw_partial(), "it ends there");
-    }
-}
-
-#[test]
 fn a_length_too_short_is_named_before_a_magic_that_lies_outside_it() {
     for length in 0..14_u8 {
         let mut bytes = seal(build(&[owned(1, None, None)]), Compression::None).bytes().to_vec();

@@ -1,6 +1,6 @@
 //! What went wrong in a fetch, in words: where, what, and what to do.
 
-use ottla_protocol::records::{RecordsError, RecordsErrorKind};
+use ottla_protocol::records::RecordsError;
 use ottla_protocol::{ApiKey, ErrorCode};
 
 use crate::{Error, ErrorKind, TopicPartition};
@@ -92,12 +92,8 @@ pub(super) fn out_of_range(partition: &TopicPartition, offset: i64, log: Option<
 
 /// A batch that cannot be used. `next` is where the batch after it begins, if its header can be believed so far.
 pub(super) fn corrupt_batch(partition: &TopicPartition, offset: i64, next: Option<i64>, error: RecordsError) -> Error {
-    let kind = match error.kind {
-        RecordsErrorKind::LegacyMagic(_) => ErrorKind::Unsupported,
-        _ => ErrorKind::Corrupt,
-    };
     let message = format!("{error}; {}", after(next));
-    Error::new(kind, message).with_source(error).at(partition).at_offset(offset)
+    Error::new(ErrorKind::Corrupt, message).with_source(error).at(partition).at_offset(offset)
 }
 
 /// A batch that contradicts itself or the question.

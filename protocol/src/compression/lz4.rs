@@ -2,11 +2,11 @@
 
 use lz4_flex::block::{self, CompressTable};
 
-use super::{Compression, CompressionError, Output};
+use super::{Compression, CompressionError, HeaderChecksum, Output};
 
 const MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
-/// Version 1, independent blocks, no checksums, no size; 64 KiB blocks; the second byte of both bytes' xxh32.
-const DESCRIPTOR: [u8; 3] = [0x60, 0x40, 0x82];
+/// Version 1, independent blocks, no checksums, no size; 64 KiB blocks.
+const DESCRIPTOR: [u8; 2] = [0x60, 0x40];
 const BLOCK: usize = 64 * 1024;
 /// A block's top bit says that it is stored as it is.
 const STORED: u32 = 1 << 31;
@@ -22,9 +22,20 @@ impl Default for Compressor {
 }
 
 impl Compressor {
-    pub(super) fn compress(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), CompressionError> {
+    pub(super) fn compress(
+        &mut self,
+        checksum: HeaderChecksum,
+        input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), CompressionError> {
+        let start = out.len();
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&DESCRIPTOR);
+        let covered = match checksum {
+            HeaderChecksum::Right => start + MAGIC.len(),
+            HeaderChecksum::Kafka3160 => start,
+        };
+        out.push(header_checksum(out.get(covered..).unwrap_or_default()));
         for block in input.chunks(BLOCK) {
             let at = out.len();
             out.resize(at + 4 + block::get_maximum_output_size(block.len()), 0);
@@ -67,8 +78,13 @@ impl Decompressor {
 
     /// Reads the first frame. Like Kafka's own reader it ignores what follows the end mark, the content checksum among it:
     /// the batch has a checksum of its own.
-    pub(super) fn decompress(&mut self, input: &[u8], out: &mut Output) -> Result<(), CompressionError> {
-        let (frame, mut rest) = descriptor(input)?;
+    pub(super) fn decompress(
+        &mut self,
+        checksum: HeaderChecksum,
+        input: &[u8],
+        out: &mut Output,
+    ) -> Result<(), CompressionError> {
+        let (frame, mut rest) = descriptor(checksum, input)?;
         loop {
             let (size, after) = rest.split_first_chunk().ok_or_else(|| corrupt("cut before its end mark"))?;
             let size = u32::from_le_bytes(*size);
@@ -120,7 +136,7 @@ fn block(frame: &Frame, data: &[u8], out: &mut Output) -> Result<(), Compression
 }
 
 /// The frame descriptor and what follows it.
-fn descriptor(input: &[u8]) -> Result<(Frame, &[u8]), CompressionError> {
+fn descriptor(checksum: HeaderChecksum, input: &[u8]) -> Result<(Frame, &[u8]), CompressionError> {
     let cut = || corrupt("cut inside its header");
     let (magic, rest) = input.split_first_chunk::<4>().ok_or_else(cut)?;
     if *magic != MAGIC {
@@ -148,10 +164,15 @@ fn descriptor(input: &[u8]) -> Result<(Frame, &[u8]), CompressionError> {
     let len = if flags & 0b1000 != 0 { 10 } else { 2 };
     let (fields, rest) = rest.split_at_checked(len).ok_or_else(cut)?;
     let (stated, rest) = rest.split_first().ok_or_else(cut)?;
-    if *stated != (xxh32_short(fields) >> 8) as u8 {
+    if checksum == HeaderChecksum::Right && *stated != header_checksum(fields) {
         return Err(corrupt("the header's checksum is wrong"));
     }
     Ok((Frame { linked: flags & 0b10_0000 == 0, block_checksums: flags & 0b1_0000 != 0, block_max }, rest))
+}
+
+/// The second byte of the fields' XXH32.
+fn header_checksum(fields: &[u8]) -> u8 {
+    (xxh32_short(fields) >> 8) as u8
 }
 
 /// XXH32 with seed 0, for fewer than 16 bytes: a frame header has no more.

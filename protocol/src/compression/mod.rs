@@ -125,6 +125,14 @@ pub enum CompressionError {
         /// The level.
         level: i32,
     },
+    /// The message format, given by its magic byte, does not have the codec: zstd came with batches v2.
+    #[error("message format v{magic} has no {codec}")]
+    NotInFormat {
+        /// The codec.
+        codec: Compression,
+        /// The format.
+        magic: i8,
+    },
     /// The crate was built without the codec's feature.
     #[error("this program was built without {0}")]
     NotBuilt(Compression),
@@ -142,6 +150,16 @@ impl CompressionError {
     fn corrupt(codec: Compression, what: impl Into<String>) -> Self {
         Self::Corrupt { codec, what: what.into() }
     }
+}
+
+/// What the checksum of an LZ4 frame's header is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HeaderChecksum {
+    /// Over what the frame format says.
+    Right,
+    /// Over the frame's magic number too: a mistake of Kafka before 0.10 (KAFKA-3160), kept in message format v0. A reader of
+    /// that format takes any.
+    Kafka3160,
 }
 
 /// Where decompressed bytes go: grows as they come, never beyond its limit.
@@ -240,6 +258,29 @@ impl Compressor {
         input: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), CompressionError> {
+        self.compress_with(HeaderChecksum::Right, codec, level, input, out)
+    }
+
+    /// As message format v0 has it.
+    pub(crate) fn compress_v0(
+        &mut self,
+        codec: Compression,
+        level: Option<i32>,
+        input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), CompressionError> {
+        self.compress_with(HeaderChecksum::Kafka3160, codec, level, input, out)
+    }
+
+    #[cfg_attr(not(feature = "lz4"), allow(unused_variables, reason = "it is lz4's"))]
+    fn compress_with(
+        &mut self,
+        lz4: HeaderChecksum,
+        codec: Compression,
+        level: Option<i32>,
+        input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), CompressionError> {
         codec.check_level(level)?;
         if input.is_empty() {
             return Ok(());
@@ -251,7 +292,7 @@ impl Compressor {
             #[cfg(feature = "snappy")]
             Compression::Snappy => self.snappy.compress(input, out)?,
             #[cfg(feature = "lz4")]
-            Compression::Lz4 => self.lz4.compress(input, out)?,
+            Compression::Lz4 => self.lz4.compress(lz4, input, out)?,
             #[cfg(feature = "zstd")]
             Compression::Zstd => self.zstd.compress(level, input, out),
             #[allow(unreachable_patterns, reason = "only without a codec's feature")]
@@ -288,6 +329,27 @@ impl Decompressor {
 
     /// Decompresses `input` whole. More than `limit` bytes are an error, and are never set aside.
     pub fn decompress(&mut self, codec: Compression, input: &[u8], limit: usize) -> Result<Bytes, CompressionError> {
+        self.decompress_with(HeaderChecksum::Right, codec, input, limit)
+    }
+
+    /// As message format v0 has it.
+    pub(crate) fn decompress_v0(
+        &mut self,
+        codec: Compression,
+        input: &[u8],
+        limit: usize,
+    ) -> Result<Bytes, CompressionError> {
+        self.decompress_with(HeaderChecksum::Kafka3160, codec, input, limit)
+    }
+
+    #[cfg_attr(not(feature = "lz4"), allow(unused_variables, reason = "it is lz4's"))]
+    fn decompress_with(
+        &mut self,
+        lz4: HeaderChecksum,
+        codec: Compression,
+        input: &[u8],
+        limit: usize,
+    ) -> Result<Bytes, CompressionError> {
         if input.is_empty() {
             return Ok(Bytes::new());
         }
@@ -299,7 +361,7 @@ impl Decompressor {
             #[cfg(feature = "snappy")]
             Compression::Snappy => self.snappy.decompress(input, &mut out)?,
             #[cfg(feature = "lz4")]
-            Compression::Lz4 => self.lz4.decompress(input, &mut out)?,
+            Compression::Lz4 => self.lz4.decompress(lz4, input, &mut out)?,
             #[cfg(feature = "zstd")]
             Compression::Zstd => self.zstd.decompress(input, &mut out)?,
             #[allow(unreachable_patterns, reason = "only without a codec's feature")]

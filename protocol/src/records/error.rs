@@ -28,8 +28,6 @@ pub enum RecordsErrorKind {
     },
     /// A length that no batch can have.
     BadLength(i32),
-    /// A message set, format v0 or v1 (brokers before 0.11, or topics still in their format).
-    LegacyMagic(i8),
     /// A format there is not.
     UnknownMagic(i8),
     /// A codec that Kafka 2.3 does not have.
@@ -68,12 +66,9 @@ impl fmt::Display for RecordsErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WrongCrc { stated, computed } => {
-                write!(f, "wrong CRC-32C: it says {stated:08x}, its bytes give {computed:08x}")
+                write!(f, "wrong CRC: it says {stated:08x}, its bytes give {computed:08x}")
             }
             Self::BadLength(len) => write!(f, "no batch has a length of {len}"),
-            Self::LegacyMagic(magic) => {
-                write!(f, "message format v{magic}, from before Kafka 0.11, is not read by this version")
-            }
             Self::UnknownMagic(magic) => write!(f, "there is no message format v{magic}"),
             Self::UnknownCodec(id) => write!(f, "codec {id} is none that Kafka 2.3 has"),
             Self::Compression(error) => write!(f, "{error}"),

@@ -1,4 +1,4 @@
-//! Record batches, format v2 (KIP-98), as Produce carries them and Fetch brings them.
+//! Record batches, format v2 (KIP-98), as Produce carries them and Fetch brings them; and the message sets of before.
 //!
 //! ```
 //! use ottla_protocol::compression::{Compression, Compressor, Decompressor};
@@ -21,19 +21,24 @@
 //! ```
 //!
 //! A record is encoded once, into the batch it travels in; it is read in place, as slices of the frame it came in.
-//! Neither way allocates for a record. Message sets (magic 0 and 1) are recognised and refused by name.
+//! Neither way allocates for a record. Message sets (magic 0 and 1) are read
+//! by the same types, mixed with batches as brokers store them, and written by [`MessageSetBuilder`].
 
 mod batch;
 mod control;
+mod convert;
 mod error;
+mod legacy;
 mod reader;
 mod record;
 mod varint;
 mod writer;
 
 pub use batch::{Attributes, Batch, BatchHeader, Batches, HEADER_LEN};
-pub use control::ControlType;
+pub use control::{ControlType, EndTxnMarker};
+pub use convert::{Converted, down_convert, up_convert};
 pub use error::{RecordsError, RecordsErrorKind};
+pub use legacy::{MessageFormat, MessageSetBuilder};
 pub use reader::{OpenBatch, RecordIter};
 pub use record::{Header, HeaderIter, Headers, Record};
 pub use varint::{get_varint, get_varlong, put_varint, put_varlong};

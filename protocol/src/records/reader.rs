@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::batch::BatchHeader;
 use super::error::{RecordsError, RecordsErrorKind};
+use super::legacy::{self, OpenSet};
 use super::record::{Headers, Record, take, take_header, take_nullable};
 use super::varint::{get_varint, get_varlong};
 
@@ -13,19 +14,25 @@ pub struct OpenBatch {
     header: BatchHeader,
     payload: Bytes,
     at: usize,
+    /// What to add to the offsets of a message set; `None`: a batch v2.
+    shift: Option<i64>,
 }
 
 impl OpenBatch {
     pub(super) fn new(header: BatchHeader, payload: Bytes, at: usize) -> Self {
-        Self { header, payload, at }
+        Self { header, payload, at, shift: None }
     }
 
-    /// The batch's fields.
+    pub(super) fn of_messages(open: OpenSet, at: usize) -> Self {
+        Self { header: open.header, payload: open.set, at, shift: Some(open.shift) }
+    }
+
+    /// The batch's fields. Those of a compressed message are complete now.
     pub fn header(&self) -> &BatchHeader {
         &self.header
     }
 
-    /// The records' bytes, decompressed.
+    /// The records' bytes, decompressed; a message set in the formats v0 and v1.
     pub fn payload(&self) -> &Bytes {
         &self.payload
     }
@@ -36,11 +43,12 @@ impl OpenBatch {
         RecordIter {
             rest: &self.payload,
             index: 0,
-            count: header.count,
+            count: if self.shift.is_some() { 0 } else { header.count },
             base_offset: header.base_offset,
             first_timestamp: header.first_timestamp,
             fixed_timestamp: header.attributes.is_log_append_time().then_some(header.max_timestamp),
             at: self.at,
+            shift: self.shift,
         }
     }
 }
@@ -59,11 +67,13 @@ impl<'a> IntoIterator for &'a OpenBatch {
 pub struct RecordIter<'a> {
     rest: &'a [u8],
     index: i32,
+    /// How many records a batch v2 states; 0 for a message set, so that it costs a batch nothing.
     count: i32,
     base_offset: i64,
     first_timestamp: i64,
     fixed_timestamp: Option<i64>,
     at: usize,
+    shift: Option<i64>,
 }
 
 impl<'a> RecordIter<'a> {
@@ -82,6 +92,34 @@ impl<'a> RecordIter<'a> {
         let offset = self.base_offset.wrapping_add(i64::from(offset_delta));
         let timestamp_ms = self.fixed_timestamp.unwrap_or(self.first_timestamp.wrapping_add(timestamp_delta));
         Ok(Record { offset, timestamp_ms, key, value, headers })
+    }
+
+    /// What comes after as many records as the batch states: nothing, unless it is a message set.
+    #[inline(never)]
+    fn beyond(&mut self) -> Option<Result<Record<'a>, RecordsError>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let Some(shift) = self.shift else {
+            let left = self.rest.len();
+            return Some(Err(self.error(RecordsErrorKind::Trailing(left))));
+        };
+        Some(self.message(shift))
+    }
+
+    fn message(&mut self, shift: i64) -> Result<Record<'a>, RecordsError> {
+        let index = self.index;
+        let message = legacy::take_message(&mut self.rest)
+            .map_err(|what| self.error(RecordsErrorKind::BadRecord { index, what }))?;
+        self.index = index.saturating_add(1);
+        Ok(Record {
+            offset: message.offset.wrapping_add(shift),
+            // The wrapper's time counts whatever the message in it says, but a message v0 has none.
+            timestamp_ms: self.fixed_timestamp.filter(|_| message.magic > 0).unwrap_or(message.timestamp_ms),
+            key: message.key,
+            value: message.value,
+            headers: Headers::default(),
+        })
     }
 
     #[cold]
@@ -117,11 +155,7 @@ impl<'a> Iterator for RecordIter<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.index >= self.count {
-            if self.rest.is_empty() {
-                return None;
-            }
-            let left = self.rest.len();
-            return Some(Err(self.error(RecordsErrorKind::Trailing(left))));
+            return self.beyond();
         }
         match self.record() {
             Ok(record) => {

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::batch::{Attributes, CRC_FROM, HEADER_LEN};
+use super::batch::{Attributes, BatchHeader, HEADER_LEN, LOG_OVERHEAD, put, put_crc};
 use super::record::{Header, Headers};
 use super::varint::{put_head, put_varint, varint_len};
 use crate::compression::{Compression, CompressionError, Compressor};
@@ -22,6 +22,7 @@ pub struct BatchBuilder {
     count: i32,
     first_timestamp: i64,
     max_timestamp: i64,
+    attributes: Attributes,
 }
 
 impl BatchBuilder {
@@ -34,7 +35,13 @@ impl BatchBuilder {
     pub fn in_buffer(mut buffer: Vec<u8>) -> Self {
         buffer.clear();
         buffer.resize(HEADER_LEN, 0);
-        Self { buffer, count: 0, first_timestamp: -1, max_timestamp: -1 }
+        Self { buffer, count: 0, first_timestamp: -1, max_timestamp: -1, attributes: Attributes::default() }
+    }
+
+    /// The same with these bits; sealing sets the codec's.
+    #[must_use]
+    pub fn with_attributes(self, attributes: Attributes) -> Self {
+        Self { attributes, ..self }
     }
 
     /// Appends a record. `timestamp_ms` counts from 1970.
@@ -100,6 +107,11 @@ impl BatchBuilder {
         self.buffer.len()
     }
 
+    /// The records so far, without a header, uncompressed.
+    pub fn records(&self) -> &[u8] {
+        self.buffer.get(HEADER_LEN..).unwrap_or_default()
+    }
+
     /// How many records there are.
     pub fn count(&self) -> i32 {
         self.count
@@ -139,16 +151,18 @@ impl BatchBuilder {
             spare = std::mem::replace(&mut buffer, compressed);
         }
         let len = i32::try_from(buffer.len()).map_err(|_| CompressionError::too_large(buffer.len()))?;
-        let mut sealed = SealedBatch { bytes: Bytes::new(), count: self.count, uncompressed_len, compression, spare };
-        put(&mut buffer, 8, (len - 12).to_be_bytes());
-        put(&mut buffer, 12, (-1_i32).to_be_bytes());
-        put(&mut buffer, 16, [2]);
-        put(&mut buffer, CRC_FROM, Attributes::default().with_compression(compression).0.to_be_bytes());
-        put(&mut buffer, 23, (self.count - 1).to_be_bytes());
-        put(&mut buffer, 27, self.first_timestamp.to_be_bytes());
-        put(&mut buffer, 35, self.max_timestamp.to_be_bytes());
-        put(&mut buffer, 57, self.count.to_be_bytes());
-        sealed.bytes = Bytes::from(buffer);
+        let header = BatchHeader {
+            batch_length: len - LOG_OVERHEAD as i32,
+            attributes: self.attributes.with_compression(compression),
+            last_offset_delta: self.count - 1,
+            first_timestamp: self.first_timestamp,
+            max_timestamp: self.max_timestamp,
+            count: self.count,
+            ..BatchHeader::EMPTY
+        };
+        put(&mut buffer, 0, header.write());
+        let bytes = Bytes::from(buffer);
+        let mut sealed = SealedBatch { bytes, count: self.count, uncompressed_len, compression, spare };
         sealed.stamp(stamp);
         Ok(sealed)
     }
@@ -190,8 +204,7 @@ impl SealedBatch {
         put(&mut bytes, 43, stamp.producer_id.to_be_bytes());
         put(&mut bytes, 51, stamp.producer_epoch.to_be_bytes());
         put(&mut bytes, 53, stamp.base_sequence.to_be_bytes());
-        let crc = crc32c::crc32c(bytes.get(CRC_FROM..).unwrap_or_default());
-        put(&mut bytes, 17, crc.to_be_bytes());
+        put_crc(&mut bytes);
         self.bytes = bytes.freeze();
     }
 
@@ -247,12 +260,6 @@ pub fn place(batch: &Bytes, base_offset: i64, leader_epoch: i32) -> Bytes {
     put(&mut bytes, 0, base_offset.to_be_bytes());
     put(&mut bytes, 12, leader_epoch.to_be_bytes());
     bytes.freeze()
-}
-
-fn put<const N: usize>(buffer: &mut [u8], at: usize, field: [u8; N]) {
-    if let Some(place) = buffer.get_mut(at..at + N) {
-        place.copy_from_slice(&field);
-    }
 }
 
 /// A field's length as the wire has it; -1 is null.
