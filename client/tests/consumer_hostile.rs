@@ -161,7 +161,9 @@ async fn a_null_and_an_empty_answer_are_the_same() {
 async fn a_topic_that_was_stored_in_formats_v0_and_v1_is_read_through_to_v2() {
     let set = |format, codec, base, values: &[&str]| {
         let mut set = MessageSetBuilder::new(format, codec).unwrap().with_base_offset(base);
-        values.iter().for_each(|value| set.append(1, None, Some(value.as_bytes())));
+        for value in values {
+            set.append(1, None, Some(value.as_bytes()));
+        }
         set.seal(None, &mut Compressor::new()).unwrap().to_vec()
     };
     let stored = [

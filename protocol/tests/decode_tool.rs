@@ -8,7 +8,7 @@ use bytes::Bytes;
 use ottla_protocol::compression::{Compression, Compressor};
 use ottla_protocol::frame::{Frame, request_frame, response_frame};
 use ottla_protocol::messages::*;
-use ottla_protocol::records::{BatchBuilder, Header, ProducerStamp};
+use ottla_protocol::records::{BatchBuilder, Header, MessageFormat, MessageSetBuilder, ProducerStamp};
 use support::{bodies, hex};
 
 /// Runs the tool. Gives its exit code and what it printed.
@@ -130,10 +130,29 @@ fn produce(compression: Compression) -> String {
     batch.append(1_571_356_231_005, None, Some(&[0xff, 0]), &[]);
     let mut sealed = batch.seal(compression, None, &mut Compressor::new()).expect("seals");
     sealed.stamp(ProducerStamp::NONE);
-    let partitions = vec![PartitionProduceData { partition_index: 3, records: Some(sealed.bytes()) }];
+    produce_of(7, sealed.bytes())
+}
+
+fn produce_of(version: i16, records: Bytes) -> String {
+    let partitions = vec![PartitionProduceData { partition_index: 3, records: Some(records) }];
     let topics = vec![TopicProduceData { name: "orders".into(), partitions }];
     let request = ProduceRequest { acks: -1, timeout_ms: 1000, topics, ..Default::default() };
-    frame_hex(&request_frame(7, Some("ottla"), 7, &request).expect("encodes"))
+    frame_hex(&request_frame(7, Some("ottla"), version, &request).expect("encodes"))
+}
+
+#[test]
+fn messages_of_the_formats_before_0_11_are_printed_with_their_own_fields() {
+    for (codec, records) in [(Compression::None, 0), (Compression::Gzip, 1)] {
+        let mut set = MessageSetBuilder::new(MessageFormat::V1, codec).expect("it has the codec").with_base_offset(4);
+        set.append(70, Some(b"k"), Some(b"one"));
+        set.append(71, None, Some(b"two"));
+        let set = set.seal(None, &mut Compressor::new()).expect("seals");
+        let (code, printed) = run(&[], &produce_of(2, set));
+        assert!(printed.contains("magic: 1\n") && !printed.contains("producer_id"), "{printed}");
+        assert!(printed.contains("record [0]: offset 4, timestamp 70\n"), "{printed}");
+        assert!(printed.contains(&format!("record [{records}]: offset 5, timestamp 71\n")), "{printed}");
+        assert_eq!(code, 0);
+    }
 }
 
 #[test]

@@ -237,7 +237,7 @@ fn a_flipped_bit_under_the_checksum_of_a_message_is_a_wrong_crc() {
             bad[at] ^= 4;
             let batch = Batches::new(bad.into()).next().expect("a message").expect("its head is whole");
             let error = batch.verify_crc().expect_err("the bytes have changed");
-            assert!(matches!(error.kind, RecordsErrorKind::WrongCrc { .. }), "{at}");
+            assert!(error.to_string().contains("wrong CRC-32: it says"), "{at}: {error}");
         }
     }
 }

@@ -214,7 +214,7 @@ fn a_flipped_bit_under_the_checksum_is_a_wrong_crc() {
         let batch = Batches::new(bad.into()).next().expect("a batch").expect("its head is whole");
         let error = batch.verify_crc().expect_err("the bytes have changed");
         assert!(matches!(error.kind, RecordsErrorKind::WrongCrc { .. }));
-        assert!(error.to_string().starts_with("batch at offset 0 (byte 0): wrong CRC: it says "), "{error}");
+        assert!(error.to_string().starts_with("batch at offset 0 (byte 0): wrong CRC-32C: it says "), "{error}");
     }
 }
 

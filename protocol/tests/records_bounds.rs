@@ -313,7 +313,7 @@ fn an_error_says_how_far_into_the_data_its_batch_begins() {
     let data = Bytes::from([&first[..], &second[..]].concat());
     let batch = Batches::new(data).nth(1).expect("the second").expect("whole");
     let error = batch.verify_crc().expect_err("a bit has changed");
-    let RecordsErrorKind::WrongCrc { stated, computed } = error.kind else { panic!("{error}") };
+    let RecordsErrorKind::WrongCrc { stated, computed, .. } = error.kind else { panic!("{error}") };
     assert_ne!(stated, computed);
     assert_eq!((error.at, error.base_offset), (first.len(), Some(7)));
     assert!(error.to_string().contains(&format!("{stated:08x}")) && error.to_string().contains("offset 7 (byte 68)"));

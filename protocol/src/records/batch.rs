@@ -273,14 +273,14 @@ impl Batch {
 
     /// Compares the checksum. That of a compressed message covers what is in it; the checksums in there are not looked at.
     pub fn verify_crc(&self) -> Result<(), RecordsError> {
-        let computed = match self.header.magic {
-            2 => crc32c::crc32c(self.bytes.get(CRC_FROM..).unwrap_or_default()),
-            _ => crc32fast::hash(self.bytes.get(legacy::CRC_FROM..).unwrap_or_default()),
+        let (name, computed) = match self.header.magic {
+            2 => ("CRC-32C", crc32c::crc32c(self.bytes.get(CRC_FROM..).unwrap_or_default())),
+            _ => ("CRC-32", crc32fast::hash(self.bytes.get(legacy::CRC_FROM..).unwrap_or_default())),
         };
         if computed == self.header.crc {
             return Ok(());
         }
-        Err(self.error(RecordsErrorKind::WrongCrc { stated: self.header.crc, computed }))
+        Err(self.error(RecordsErrorKind::WrongCrc { name, stated: self.header.crc, computed }))
     }
 
     /// Makes the records readable, decompressing them if they are compressed: to `limit` bytes at most. Without a codec

@@ -21,6 +21,8 @@ pub struct RecordsError {
 pub enum RecordsErrorKind {
     /// The checksum does not match: the bytes changed on the way or on the disk.
     WrongCrc {
+        /// Which checksum: CRC-32C, or CRC-32 in the formats v0 and v1.
+        name: &'static str,
         /// As the batch says.
         stated: u32,
         /// As the bytes are.
@@ -65,8 +67,8 @@ impl fmt::Display for RecordsError {
 impl fmt::Display for RecordsErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WrongCrc { stated, computed } => {
-                write!(f, "wrong CRC: it says {stated:08x}, its bytes give {computed:08x}")
+            Self::WrongCrc { name, stated, computed } => {
+                write!(f, "wrong {name}: it says {stated:08x}, its bytes give {computed:08x}")
             }
             Self::BadLength(len) => write!(f, "no batch has a length of {len}"),
             Self::UnknownMagic(magic) => write!(f, "there is no message format v{magic}"),

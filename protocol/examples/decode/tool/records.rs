@@ -11,6 +11,9 @@ use super::print::{blob, line};
 /// What a batch may grow to: a broker takes 1 MB unless it is set otherwise (`message.max.bytes`), compressed.
 const LIMIT: usize = 64 << 20;
 
+/// What a message of the formats v0 and v1 has before its timestamp or key.
+const MESSAGE_HEAD: usize = 18;
+
 /// Prints what record data holds, which begins at this byte of the frame. False if something about it is wrong; a last
 /// batch that is cut is not.
 pub(crate) fn print(out: &mut impl Write, offset: usize, depth: usize, records: &Bytes) -> io::Result<bool> {
@@ -39,24 +42,36 @@ fn wrong(out: &mut impl Write, at: usize, depth: usize, error: &impl std::fmt::D
 }
 
 fn one(out: &mut impl Write, at: usize, depth: usize, batch: &Batch) -> io::Result<bool> {
-    line(out, Some(at), depth, &format!("batch of {} bytes", batch.bytes().len()))?;
+    let old = batch.header().magic < 2;
+    let (what, head) = if old { ("message", MESSAGE_HEAD) } else { ("batch", HEADER_LEN) };
+    line(out, Some(at), depth, &format!("{what} of {} bytes", batch.bytes().len()))?;
     fields(out, at, depth + 1, batch)?;
     let opened = match batch.open(&mut Decompressor::new(), LIMIT) {
         Ok(opened) => opened,
-        Err(error) => return wrong(out, at + HEADER_LEN, depth + 1, &error),
+        Err(error) => return wrong(out, at + head, depth + 1, &error),
     };
-    let plain = batch.header().attributes.compression() == Ok(Compression::None);
+    let placed = !old && batch.header().attributes.compression() == Ok(Compression::None);
     let good = batch.verify_crc().is_ok();
-    Ok(all(out, plain.then_some(at + HEADER_LEN), depth + 1, &opened)? && good)
+    Ok(all(out, placed.then_some(at + HEADER_LEN), depth + 1, &opened)? && good)
 }
 
-/// The fields before the records, with their places (`DefaultRecordBatch`).
+/// The fields before the records, with their places (`DefaultRecordBatch`, `LegacyRecord`).
 fn fields(out: &mut impl Write, at: usize, depth: usize, batch: &Batch) -> io::Result<()> {
     let header = batch.header();
     let crc = match batch.verify_crc() {
         Ok(()) => format!("{:08x}, right", header.crc),
         Err(error) => format!("{:08x}, error: {error}", header.crc),
     };
+    if header.magic < 2 {
+        let fields = [
+            (0, "offset", header.base_offset.to_string()),
+            (8, "size", header.batch_length.to_string()),
+            (12, "crc", crc),
+            (16, "magic", header.magic.to_string()),
+            (17, "attributes", attributes(batch)),
+        ];
+        return lines(out, at, depth, &fields);
+    }
     let fields = [
         (0, "base_offset", header.base_offset.to_string()),
         (8, "batch_length", header.batch_length.to_string()),
@@ -72,6 +87,10 @@ fn fields(out: &mut impl Write, at: usize, depth: usize, batch: &Batch) -> io::R
         (53, "base_sequence", header.base_sequence.to_string()),
         (57, "count", header.count.to_string()),
     ];
+    lines(out, at, depth, &fields)
+}
+
+fn lines(out: &mut impl Write, at: usize, depth: usize, fields: &[(usize, &str, String)]) -> io::Result<()> {
     fields.iter().try_for_each(|(place, name, value)| line(out, Some(at + place), depth, &format!("{name}: {value}")))
 }
 
@@ -89,7 +108,7 @@ fn attributes(batch: &Batch) -> String {
     text
 }
 
-/// The records. Those of a compressed batch have no place in the frame.
+/// The records. Those of a compressed batch have no place in the frame, those of a message no other than its own.
 fn all(out: &mut impl Write, at: Option<usize>, depth: usize, batch: &OpenBatch) -> io::Result<bool> {
     let payload = batch.payload();
     let mut rest = &payload[..];
