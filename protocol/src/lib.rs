@@ -27,8 +27,9 @@
 //! # Where things are
 //!
 //! - [`messages`]: one file an API, one line a field; version rules stand there and nowhere else.
-//! - [`records`]: record batches v2; they are read and written without an allocation a record.
+//! - [`records`]: record batches v2 and the message sets of before; read and written without an allocation a record.
 //! - [`compression`]: the codecs, each with a bounded output.
+//! - [`group`]: what members of a consumer group tell each other, and who coordinates them.
 //! - [`error_code`], [`api_key`]: the tables.
 //! - [`acl`], [`config`], [`coordinator_type`], [`isolation_level`], [`transaction_result`]: what the numbers in fields mean.
 //! - [`header`], [`frame`]: what stands around a body.
@@ -52,6 +53,7 @@ pub mod config;
 pub mod coordinator_type;
 pub mod error_code;
 pub mod frame;
+pub mod group;
 pub mod header;
 pub mod isolation_level;
 pub mod messages;
