@@ -25,13 +25,7 @@ impl<T: Wire> Wire for Vec<T> {
 impl<T: Wire> Nullable for Vec<T> {
     fn decode_nullable(input: &mut Reader) -> Result<Option<Self>, DecodeError> {
         let Some(count) = take_count(input)? else { return Ok(None) };
-        // The count is only a claim: what is set aside for it stays in proportion to the bytes that came.
-        let believed = 4 * input.left() / size_of::<T>().max(1) + 1;
-        let mut elements = Vec::with_capacity(count.min(believed));
-        for i in 0..count {
-            elements.push(T::decode(input).map_err(|e| e.in_element(i))?);
-        }
-        Ok(Some(elements))
+        T::decode_many(input, count).map(Some)
     }
 
     fn encode_null(out: &mut Writer) {

@@ -18,6 +18,18 @@ macro_rules! ints {
                 Ok(Self::from_be_bytes(input.take()?))
             }
 
+            fn decode_many(input: &mut Reader, count: usize) -> Result<Vec<Self>, DecodeError> {
+                const SIZE: usize = size_of::<$int>();
+                let whole = count.min(input.left() / SIZE);
+                let (bytes, _) = input.take_slice(whole * SIZE)?.as_chunks::<SIZE>();
+                let elements = bytes.iter().map(|bytes| Self::from_be_bytes(*bytes)).collect();
+                if whole < count {
+                    // The one that is cut says so.
+                    Self::decode(input).map_err(|e| e.in_element(whole))?;
+                }
+                Ok(elements)
+            }
+
             fn value(&self, _version: i16) -> Value {
                 Value::Int(i64::from(*self))
             }

@@ -37,6 +37,17 @@ pub trait Wire: Sized {
     /// The value without its type, with the fields that the version has, by name. For tests, tools and dumps.
     fn value(&self, version: i16) -> Value;
 
+    /// Takes the elements of an array off the front, after their count, which is only a claim: what is set aside for it
+    /// stays in proportion to the bytes that came.
+    fn decode_many(input: &mut Reader, count: usize) -> Result<Vec<Self>, DecodeError> {
+        let believed = 4 * input.left() / size_of::<Self>().max(1) + 1;
+        let mut elements = Vec::with_capacity(count.min(believed));
+        for i in 0..count {
+            elements.push(Self::decode(input).map_err(|e| e.in_element(i))?);
+        }
+        Ok(elements)
+    }
+
     /// Whether this is the null of a nullable type.
     fn is_null(&self) -> bool {
         false

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
 use super::trace::{Step, write_path};
 
@@ -10,14 +10,15 @@ use super::trace::{Step, write_path};
 #[derive(Debug)]
 pub struct Reader {
     input: Bytes,
-    start: usize,
+    /// How many bytes were taken: moving on is an addition, and the bytes before are what an error counts.
+    at: usize,
     version: i16,
 }
 
 impl Reader {
     /// Reads `input` as a body of this version.
     pub fn new(version: i16, input: Bytes) -> Self {
-        Self { start: input.len(), input, version }
+        Self { input, at: 0, version }
     }
 
     /// The version that the gates are asked for.
@@ -27,55 +28,58 @@ impl Reader {
 
     /// Bytes not read yet.
     pub fn left(&self) -> usize {
-        self.input.len()
+        self.input.len() - self.at
+    }
+
+    /// How many bytes were read.
+    pub fn offset(&self) -> usize {
+        self.at
     }
 
     /// What is not read yet.
     pub fn into_rest(self) -> Bytes {
-        self.input
+        self.input.slice(self.at..)
     }
 
     /// Takes `N` bytes.
+    #[inline]
     pub fn take<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let Some(head) = self.input.first_chunk::<N>() else {
+        let Some(head) = self.input.get(self.at..).and_then(<[u8]>::first_chunk::<N>) else {
             return Err(self.fail(DecodeErrorKind::Short { need: N, left: self.left() }));
         };
-        let head = *head;
-        self.input.advance(N);
-        Ok(head)
+        self.at += N;
+        Ok(*head)
     }
 
     /// Takes `len` bytes as a slice of the frame.
     pub fn take_bytes(&mut self, len: usize) -> Result<Bytes, DecodeError> {
-        if len > self.left() {
-            return Err(self.fail(DecodeErrorKind::Short { need: len, left: self.left() }));
-        }
-        Ok(self.input.split_to(len))
+        self.take_slice(len)?;
+        Ok(self.input.slice(self.at - len..self.at))
     }
 
     /// Takes `len` bytes of UTF-8.
     pub fn take_text(&mut self, len: usize) -> Result<String, DecodeError> {
-        let Some(bytes) = self.input.get(..len) else {
-            return Err(self.fail(DecodeErrorKind::Short { need: len, left: self.left() }));
-        };
-        let Ok(text) = std::str::from_utf8(bytes) else {
+        let at = self.at;
+        let Ok(text) = std::str::from_utf8(self.take_slice(len)?) else {
+            self.at = at;
             return Err(self.fail(DecodeErrorKind::NotUtf8));
         };
-        let text = text.to_owned();
-        self.input.advance(len);
-        Ok(text)
+        Ok(text.to_owned())
+    }
+
+    /// Takes `len` bytes, to be looked at in place.
+    pub(super) fn take_slice(&mut self, len: usize) -> Result<&[u8], DecodeError> {
+        if len > self.left() {
+            return Err(self.fail(DecodeErrorKind::Short { need: len, left: self.left() }));
+        }
+        self.at += len;
+        Ok(&self.input[self.at - len..self.at])
     }
 
     /// An error at this place.
     #[cold]
     pub fn fail(&self, kind: DecodeErrorKind) -> DecodeError {
-        DecodeError(Box::new(Place {
-            message: "",
-            version: self.version,
-            path: Vec::new(),
-            offset: self.start - self.left(),
-            kind,
-        }))
+        DecodeError(Box::new(Place { message: "", version: self.version, path: Vec::new(), offset: self.at, kind }))
     }
 }
 

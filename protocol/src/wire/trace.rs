@@ -75,7 +75,7 @@ pub(super) fn write_path<'a>(f: &mut fmt::Formatter<'_>, steps: impl Iterator<It
 /// memory is set aside but for the value at hand.
 pub fn trace(shape: &Shape, version: i16, body: Bytes, visit: impl FnMut(&Seen<'_>)) -> Result<(), DecodeError> {
     let message = if let Shape::Struct(message) = shape { message.name } else { "" };
-    let mut walk = Walk { start: body.len(), input: Reader::new(version, body), path: Vec::new(), visit };
+    let mut walk = Walk { input: Reader::new(version, body), path: Vec::new(), visit };
     let walked = match shape {
         Shape::Struct(message) => walk.fields(message.fields),
         other => walk.value(other),
@@ -89,7 +89,6 @@ pub fn trace(shape: &Shape, version: i16, body: Bytes, visit: impl FnMut(&Seen<'
 
 struct Walk<V> {
     input: Reader,
-    start: usize,
     path: Vec<Step>,
     visit: V,
 }
@@ -119,14 +118,14 @@ impl<V: FnMut(&Seen<'_>)> Walk<V> {
             Shape::Nullable(inner) => self.nullable(inner, true),
             Shape::String | Shape::Bytes | Shape::Secret | Shape::Array(_) => self.nullable(shape, false),
             Shape::Struct(inner) => {
-                self.show(self.at(), What::Struct(inner.name));
+                self.show(self.input.offset(), What::Struct(inner.name));
                 self.fields(inner.fields)
             }
         }
     }
 
     fn leaf<T: Wire>(&mut self) -> Result<(), DecodeError> {
-        let offset = self.at();
+        let offset = self.input.offset();
         let value = T::decode(&mut self.input)?.value(self.input.version());
         self.show(offset, What::Value(value));
         Ok(())
@@ -134,7 +133,7 @@ impl<V: FnMut(&Seen<'_>)> Walk<V> {
 
     /// A type with a length, whose -1 says null.
     fn nullable(&mut self, shape: &Shape, may_be_null: bool) -> Result<(), DecodeError> {
-        let offset = self.at();
+        let offset = self.input.offset();
         let what = match shape {
             Shape::Array(_) => take_count(&mut self.input)?.map(What::Array),
             Shape::String => String::decode_nullable(&mut self.input)?.map(|text| What::Value(Value::Text(text))),
@@ -158,12 +157,8 @@ impl<V: FnMut(&Seen<'_>)> Walk<V> {
         Ok(())
     }
 
-    fn at(&self) -> usize {
-        self.start - self.input.left()
-    }
-
     fn show(&mut self, offset: usize, what: What) {
-        let len = self.at() - offset;
+        let len = self.input.offset() - offset;
         (self.visit)(&Seen { path: Path(&self.path), offset, len, what });
     }
 }
