@@ -19,36 +19,7 @@ fn a_body_cut_anywhere_is_an_error_that_names_message_and_version() {
         }
     }
     println!("{cuts} cuts");
-    assert!(cuts > 26_000);
-}
-
-#[test]
-fn flipped_bits_and_absurd_lengths_never_panic() {
-    let mut seed = 0x6f74_746c_6100_0003_u64;
-    let mut random = move || {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        seed as usize
-    };
-    for (message, version, body) in bodies() {
-        if body.is_empty() {
-            continue;
-        }
-        for _ in 0..200 {
-            let mut bad = body.clone();
-            let at = random() % bad.len();
-            bad[at] ^= 1 << (random() % 8);
-            let _ = read(message, version, &bad);
-        }
-        for length in [i32::MAX, -2, i32::MIN, 1 << 24] {
-            for at in 0..body.len().saturating_sub(3) {
-                let mut bad = body.clone();
-                bad[at..at + 4].copy_from_slice(&length.to_be_bytes());
-                let _ = read(message, version, &bad);
-            }
-        }
-    }
+    assert!(cuts > 41_000);
 }
 
 #[test]
@@ -155,11 +126,4 @@ fn record_data_is_a_chunk_by_reference_and_the_size_counts_it() {
 
 fn bytes_claimed(frame: &[u8]) -> usize {
     frame.first_chunk().map_or(0, |size| i32::from_be_bytes(*size) as usize)
-}
-
-#[test]
-fn a_token_never_shows_in_debug() {
-    let request = SaslAuthenticateRequest { auth_bytes: Bytes::from_static(b"\0etl\0hunter2").into() };
-    let shown = format!("{request:?}");
-    assert!(!shown.contains("hunter2") && shown.contains("12 secret bytes"), "{shown}");
 }

@@ -1,6 +1,11 @@
 //! Counted arrays.
 
-use super::{DecodeError, DecodeErrorKind, EncodeError, Nullable, Reader, Shape, Value, Wire, Writer};
+use std::fmt;
+
+use super::{DecodeError, DecodeErrorKind, EncodeError, Nullable, Reader, Shape, Shown, Value, Wire, Writer};
+
+/// How many elements `Debug` shows.
+const SHOWN: usize = 16;
 
 impl<T: Wire> Wire for Vec<T> {
     const SHAPE: Shape = Shape::Array(&T::SHAPE);
@@ -19,6 +24,15 @@ impl<T: Wire> Wire for Vec<T> {
 
     fn value(&self, version: i16) -> Value {
         Value::List(self.iter().map(|element| element.value(version)).collect())
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut list = f.debug_list();
+        list.entries(self.iter().take(SHOWN).map(Shown));
+        if let Some(more @ 1..) = self.len().checked_sub(SHOWN) {
+            list.entry(&format_args!("… {more} more"));
+        }
+        list.finish()
     }
 }
 

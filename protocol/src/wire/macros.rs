@@ -70,8 +70,16 @@ macro_rules! messages {
         $($rest:tt)*
     ) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq)]
+        #[derive(Clone, PartialEq)]
         pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($name))
+                    $(.field(stringify!($field), &$crate::wire::Shown(&self.$field)))*
+                    .finish()
+            }
+        }
 
         impl Default for $name {
             fn default() -> Self {

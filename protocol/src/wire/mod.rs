@@ -16,6 +16,8 @@ pub mod trace;
 pub mod value;
 pub mod writer;
 
+use std::fmt;
+
 pub use gate::Gate;
 pub use reader::{DecodeError, DecodeErrorKind, Reader};
 pub use shape::{FieldShape, Shape, StructShape};
@@ -24,7 +26,7 @@ pub use value::Value;
 pub use writer::{EncodeError, EncodeErrorKind, Writer};
 
 /// A type that stands on the wire as it stands in Rust. The version travels in the reader and the writer.
-pub trait Wire: Sized {
+pub trait Wire: Sized + fmt::Debug {
     /// What the type looks like, for tests, tools and documentation. The codec never reads it.
     const SHAPE: Shape;
 
@@ -46,6 +48,11 @@ pub trait Wire: Sized {
             elements.push(Self::decode(input).map_err(|e| e.in_element(i))?);
         }
         Ok(elements)
+    }
+
+    /// What `Debug` of a message shows of it: of bytes how many there are, of a long array its beginning.
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
     }
 
     /// Whether this is the null of a nullable type.
@@ -82,7 +89,23 @@ impl<T: Nullable> Wire for Option<T> {
         self.as_ref().map_or(Value::Null, |value| value.value(version))
     }
 
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Some(value) => value.show(f),
+            None => f.write_str("null"),
+        }
+    }
+
     fn is_null(&self) -> bool {
         self.is_none()
+    }
+}
+
+/// `Debug` by way of [`Wire::show`].
+pub(crate) struct Shown<'a, T>(pub(crate) &'a T);
+
+impl<T: Wire> fmt::Debug for Shown<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.show(f)
     }
 }

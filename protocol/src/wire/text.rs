@@ -1,5 +1,7 @@
 //! Text and bytes.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, Nullable, Reader, Shape, Value, Wire, Writer};
@@ -53,6 +55,10 @@ impl Wire for Bytes {
 
     fn value(&self, _version: i16) -> Value {
         Value::Bytes(self.clone())
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.len())
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the rungs share: the files in `testdata/golden`, and a look-up in the table of messages.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod random;
 pub(crate) mod schema;
 
 use bytes::Bytes;
