@@ -1,0 +1,29 @@
+//! Kerberos 5 in pure Rust: what a client needs to prove itself to a Kafka broker and to have the broker prove itself.
+//!
+//! Everything here computes; only `kdc` talks. Time, chance and bytes are arguments, so that recorded exchanges and the
+//! vectors of the RFCs replay exactly.
+//!
+//! | file | what is decided there | source |
+//! |---|---|---|
+//! | `der` | how fields become bytes, and what of a peer's bytes is taken | X.690, RFC 4120 §5.1 |
+//! | `messages` | tickets, requests, replies, errors | RFC 4120 §5 |
+//! | `crypto` | keys from passwords, sealing, checksums | RFC 3961, 3962, 8009, 4757 |
+//! | `gss` | the context with a service: initial token, its answer, wrapped messages | RFC 4121 |
+//! | `principal`, `enctype`, `key`, `time`, `ticket` | the words that all of them share | RFC 4120 §5.2, §6 |
+//! | `error`, `error_code` | what can go wrong and what to do about it | RFC 4120 §7.5.9 |
+//!
+//! The SASL mechanism on top is `sasl::gssapi` (RFC 4752).
+//!
+//! # What it does not do, on purpose
+//!
+//! No single and triple DES, no Camellia: nothing that Kafka meets needs them. RC4 (RFC 4757) only where the user allows
+//! it by name (`crypto::Crypto::allowing_rc4`). No FAST (RFC 6113), no SPAKE, no PKINIT: a KDC that takes no encrypted
+//! timestamp is named as such, not asked again and again. No delegation, no channel bindings, no acceptor.
+
+pub(crate) mod enctype;
+pub(crate) mod error;
+pub(crate) mod error_code;
+pub(crate) mod key;
+pub(crate) mod principal;
+pub(crate) mod ticket;
+pub(crate) mod time;
