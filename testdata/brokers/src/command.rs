@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -87,6 +87,16 @@ pub fn python<A: AsRef<OsStr>>(script: &str, args: &[A]) -> Result<Finished, Err
     run(Command::new(interpreter).arg("-c").arg(script).args(args), &[], Duration::from_mins(1))?.success()
 }
 
+/// Where a program is, or [`Error::Missing`] with the package that has it. Servers lie in directories that are on the
+/// path of root only.
+pub(crate) fn find(program: &str, package: &str) -> Result<PathBuf, Error> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let beside = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    let mut places = std::env::split_paths(&path).chain(beside).map(|directory| directory.join(program));
+    let missing = || Error::Missing { program: program.to_owned(), package: package.to_owned() };
+    places.find(|place| place.is_file()).ok_or_else(missing)
+}
+
 /// Waits for a process until a deadline; `None` = it still runs.
 pub(crate) fn wait_until(child: &mut std::process::Child, deadline: Instant) -> std::io::Result<Option<ExitStatus>> {
     let mut pause = Duration::from_millis(2);
@@ -133,6 +143,13 @@ mod tests {
     fn a_program_gets_its_input_and_its_output_is_kept() {
         let done = run(&mut Command::new("cat"), b"one\ntwo\n", Duration::from_secs(20)).expect("cat runs");
         assert_eq!(done.success().expect("cat ends well").text(), "one\ntwo\n");
+    }
+
+    #[test]
+    fn a_program_that_is_not_here_is_missed_by_the_name_of_its_package() {
+        let text = find("no-such-program", "its-package").expect_err("it does not exist").to_string();
+        assert!(text.contains("no-such-program") && text.contains("its-package"), "{text}");
+        assert!(find("sh", "dash").is_ok());
     }
 
     #[test]

@@ -19,6 +19,14 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A program that is not on this machine.
+    #[error("there is no {program} here; Debian has it in {package}, and testdata/test installs what the tests need")]
+    Missing {
+        /// Its name.
+        program: String,
+        /// The package it comes with.
+        package: String,
+    },
     /// A program ran and failed.
     #[error("{program} ended with {status}\n{output}")]
     Failed {
@@ -48,12 +56,10 @@ pub enum Error {
         source: io::Error,
     },
     /// A server process ended before it was ready, or was not ready in time.
-    #[error("{what} of Kafka {release} {how}; its log is {log}\n{tail}", log = log.display())]
+    #[error("{what} {how}; its log is {log}\n{tail}", log = log.display())]
     NotReady {
         /// Which process.
         what: String,
-        /// The release.
-        release: String,
         /// What was seen.
         how: String,
         /// The kept log.

@@ -7,10 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
 use crate::files::{self, Ports};
-use crate::guard::{Guarded, Janitor};
+use crate::guard::Guarded;
+use crate::room::Room;
 use crate::{Admin, Error, KafkaOptions, Release, Tools, ports, run};
 
 /// From start to ready. A broker needs 2 to 6 s by itself; a loaded machine and three of them need patience.
@@ -37,8 +36,8 @@ pub struct Kafka {
     zookeeper_port: Option<u16>,
     brokers: Vec<Mutex<Option<Guarded>>>,
     zookeeper: Option<Guarded>,
-    janitor: Option<Janitor>,
-    directory: Option<TempDir>,
+    /// Last, so that it goes when all processes are gone.
+    room: Room,
 }
 
 impl Kafka {
@@ -58,7 +57,7 @@ impl Kafka {
                 Ok(()) => return Ok(kafka),
                 Err(Error::NotReady { tail, .. }) if tries < TRIES && is_port_clash(&tail) => tries += 1,
                 Err(error) => {
-                    kafka.keep();
+                    kafka.room.keep();
                     return Err(error);
                 }
             }
@@ -104,7 +103,7 @@ impl Kafka {
 
     /// Where data and logs lie while the cluster runs.
     pub fn directory(&self) -> &Path {
-        self.directory.as_ref().map_or(Path::new(""), TempDir::path)
+        self.room.path()
     }
 
     /// The directory of a partition's segment files on a broker.
@@ -152,9 +151,7 @@ impl Kafka {
     }
 
     fn laid_out(release: &Release, options: &KafkaOptions, tools: &Tools) -> Result<Self, Error> {
-        let temporary = std::env::temp_dir();
-        let prefix = format!("ottla-kafka-{release}-");
-        let directory = tempfile::Builder::new().prefix(&prefix).tempdir().map_err(Error::file(temporary))?;
+        let room = Room::new(&format!("ottla-kafka-{release}-"), &format!("Kafka {release}"))?;
         let count = options.brokers.max(1);
         let ports = (0..count)
             .map(|_| {
@@ -163,7 +160,6 @@ impl Kafka {
             })
             .collect::<Result<Vec<_>, Error>>()?;
         let zookeeper_port = if release.uses_zookeeper() { Some(ports::free()?) } else { None };
-        let janitor = Some(Janitor::hire(directory.path())?);
         Ok(Self {
             release: release.clone(),
             options: options.clone(),
@@ -172,8 +168,7 @@ impl Kafka {
             zookeeper_port,
             brokers: (0..count).map(|_| Mutex::new(None)).collect(),
             zookeeper: None,
-            janitor,
-            directory: Some(directory),
+            room,
         })
     }
 
@@ -193,24 +188,19 @@ impl Kafka {
     }
 
     fn write_files(&self) -> Result<(), Error> {
-        self.write("log4j.properties", files::LOG4J)?;
-        self.write("log4j2.properties", files::LOG4J2)?;
-        self.write("jaas.conf", &files::jaas_file(&self.options))?;
+        self.room.write("log4j.properties", files::LOG4J)?;
+        self.room.write("log4j2.properties", files::LOG4J2)?;
+        self.room.write("jaas.conf", &files::jaas_file(&self.options))?;
         if let Some(port) = self.zookeeper_port {
-            self.write("zookeeper.properties", &files::zookeeper(&self.directory().join("zookeeper"), port))?;
+            self.room.write("zookeeper.properties", &files::zookeeper(&self.directory().join("zookeeper"), port))?;
         }
         for index in 0..self.ports.len() {
             let data = self.directory().join(format!("data-{index}"));
             let (release, options, ports) = (&self.release, &self.options, &self.ports);
             let text = files::broker(release, options, index, ports, self.zookeeper_port, &data);
-            self.write(&format!("broker-{index}.properties"), &text)?;
+            self.room.write(&format!("broker-{index}.properties"), &text)?;
         }
         Ok(())
-    }
-
-    fn write(&self, name: &str, text: &str) -> Result<(), Error> {
-        let path = self.directory().join(name);
-        fs::write(&path, text).map_err(Error::file(path))
     }
 
     fn format_storage(&self) -> Result<(), Error> {
@@ -306,40 +296,12 @@ impl Kafka {
     fn not_ready(&self, index: usize, how: &str) -> Error {
         let log = self.log(index);
         let tail = telling_lines(&fs::read_to_string(&log).unwrap_or_default());
-        let what = format!("broker {}", index + 1);
-        Error::NotReady { what, release: self.release.to_string(), how: how.to_owned(), log, tail }
+        let what = format!("broker {} of Kafka {}", index + 1, self.release);
+        Error::NotReady { what, how: how.to_owned(), log, tail }
     }
 
     fn slot(&self, index: usize) -> std::sync::MutexGuard<'_, Option<Guarded>> {
         self.brokers[index].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Leaves data and logs where they are.
-    fn keep(&mut self) {
-        if let Some(janitor) = self.janitor.take() {
-            janitor.dismiss();
-        }
-        if let Some(directory) = self.directory.take() {
-            eprintln!("Kafka {}: data and logs are kept in {}", self.release, directory.keep().display());
-        }
-    }
-}
-
-impl Drop for Kafka {
-    fn drop(&mut self) {
-        if let Some(process) = self.zookeeper.take() {
-            process.kill();
-        }
-        for index in 0..self.brokers.len() {
-            self.kill(index);
-        }
-        if thread::panicking() || std::env::var_os("OTTLA_KAFKA_KEEP").is_some() {
-            self.keep();
-        }
-        drop(self.directory.take());
-        if let Some(janitor) = self.janitor.take() {
-            janitor.dismiss();
-        }
     }
 }
 

@@ -18,7 +18,9 @@
 //! ([`Tools`]), kafka-python ([`python()`]) and a small hand-written [`Admin`]. None of them shares a line with the
 //! product.
 //!
-//! It deliberately offers no TLS, no SCRAM, no Kerberos yet, and nothing beyond 127.0.0.1.
+//! A [`Kdc`] is a real KDC of MIT, with realms, principals and keytabs as a test needs them.
+//!
+//! It deliberately offers nothing beyond 127.0.0.1.
 
 mod admin;
 mod command;
@@ -27,9 +29,13 @@ mod files;
 mod guard;
 mod jars;
 mod kafka;
+mod kdc;
+mod kdc_files;
+mod kdc_options;
 mod options;
 mod ports;
 mod release;
+mod room;
 mod tools;
 mod wire;
 
@@ -37,6 +43,9 @@ pub use admin::{Admin, TopicLayout};
 pub use command::{Finished, kcat, python, run};
 pub use error::Error;
 pub use kafka::Kafka;
+pub use kdc::{Kdc, KinitWith};
+pub use kdc_files::Krb5Conf;
+pub use kdc_options::{Enctype, KdcOptions, KdcTransport};
 pub use options::{KafkaOptions, SaslUser};
 pub use ports::free as free_port;
 pub use release::Release;
