@@ -1,14 +1,11 @@
 //! Settings, log directories, deleted records, elections.
 
 use ottla_protocol::ErrorCode;
+use ottla_protocol::config::{AlterConfigOp, ConfigResourceType};
 use ottla_protocol::messages::*;
 
 use crate::peer::{Peer, fine};
 use crate::topics::{BROKER, ORDERS};
-
-/// `ConfigResource.Type` of a topic and of a broker.
-const TOPIC: i8 = 2;
-const BROKER_SETTINGS: i8 = 4;
 
 /// DescribeConfigs, AlterConfigs, IncrementalAlterConfigs, DescribeLogDirs, AlterReplicaLogDirs, DeleteRecords,
 /// ElectPreferredLeaders.
@@ -21,16 +18,16 @@ pub(crate) fn configured(peer: &mut Peer) {
 }
 
 fn described(peer: &mut Peer) {
-    let resource = |kind: i8, name: &str, keys| DescribeConfigsResource {
-        resource_type: kind.into(),
+    let resource = |kind, name: &str, keys| DescribeConfigsResource {
+        resource_type: kind,
         resource_name: name.into(),
         configuration_keys: keys,
     };
     peer.each(
         |version| DescribeConfigsRequest {
             resources: vec![
-                resource(TOPIC, ORDERS, Some(vec!["retention.ms".into()])),
-                resource(BROKER_SETTINGS, &BROKER.to_string(), None),
+                resource(ConfigResourceType::TOPIC, ORDERS, Some(vec!["retention.ms".into()])),
+                resource(ConfigResourceType::BROKER, &BROKER.to_string(), None),
             ],
             include_synoyms: version >= 1,
         },
@@ -49,7 +46,7 @@ fn altered(peer: &mut Peer) {
     peer.each(
         |_| AlterConfigsRequest {
             resources: vec![AlterConfigsResource {
-                resource_type: TOPIC.into(),
+                resource_type: ConfigResourceType::TOPIC,
                 resource_name: ORDERS.into(),
                 configs: vec![setting("2000000")],
             }],
@@ -60,11 +57,11 @@ fn altered(peer: &mut Peer) {
     peer.each(
         |_| IncrementalAlterConfigsRequest {
             resources: vec![IncrementalAlterConfigsResource {
-                resource_type: TOPIC.into(),
+                resource_type: ConfigResourceType::TOPIC,
                 resource_name: ORDERS.into(),
                 configs: vec![IncrementalAlterableConfig {
                     name: "cleanup.policy".into(),
-                    config_operation: 0.into(),
+                    config_operation: AlterConfigOp::SET,
                     value: Some("delete".into()),
                 }],
             }],
@@ -76,7 +73,7 @@ fn altered(peer: &mut Peer) {
     let Some(version) = peer.version::<DescribeConfigsRequest>(0) else { return };
     let ask = DescribeConfigsRequest {
         resources: vec![DescribeConfigsResource {
-            resource_type: TOPIC.into(),
+            resource_type: ConfigResourceType::TOPIC,
             resource_name: ORDERS.into(),
             configuration_keys: Some(vec!["retention.ms".into()]),
         }],
@@ -91,7 +88,9 @@ fn directories(peer: &mut Peer) {
         fine(all.results[0].error_code, "DescribeLogDirs");
         let one = DescribableLogDirTopic { topic: ORDERS.into(), partition_index: vec![0] };
         let answer = peer.ask(version, &DescribeLogDirsRequest { topics: Some(vec![one]) });
-        let size = answer.results[0].topics[0].partitions[0].partition_size;
+        // A 2.8 broker names every topic, those that nobody asked for without partitions.
+        let orders = answer.results[0].topics.iter().find(|topic| topic.name == ORDERS).expect("the topic");
+        let size = orders.partitions[0].partition_size;
         assert!(size > 0, "v{version}: {size}");
         let dir = AlterReplicaLogDir {
             path: answer.results[0].log_dir.clone(),

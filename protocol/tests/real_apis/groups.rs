@@ -1,8 +1,8 @@
 //! A group's whole life, once for every version of its APIs.
 
 use bytes::Bytes;
-use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::*;
+use ottla_protocol::{CoordinatorType, ErrorCode};
 
 use crate::peer::{Peer, fine};
 use crate::topics::ORDERS;
@@ -25,9 +25,9 @@ struct Member {
 /// DeleteGroups.
 pub(crate) fn lived(peer: &mut Peer) {
     for version in peer.versions::<FindCoordinatorRequest>() {
-        found(peer, version, 0);
+        found(peer, version, CoordinatorType::GROUP);
         if version > 0 {
-            found(peer, version, 1);
+            found(peer, version, CoordinatorType::TRANSACTION);
         }
     }
     for n in 0..LIVES {
@@ -42,8 +42,8 @@ pub(crate) fn lived(peer: &mut Peer) {
 }
 
 /// Until the topic behind the coordinator is there.
-fn found(peer: &mut Peer, version: i16, key_type: i8) {
-    let request = FindCoordinatorRequest { key: "whoever".into(), key_type: key_type.into() };
+fn found(peer: &mut Peer, version: i16, key_type: CoordinatorType) {
+    let request = FindCoordinatorRequest { key: "whoever".into(), key_type };
     let answer = peer.until(version, &request, |answer| answer.error_code != ErrorCode::COORDINATOR_NOT_AVAILABLE);
     fine(answer.error_code, "FindCoordinator");
 }
@@ -56,10 +56,7 @@ fn join(peer: &mut Peer, n: i16, instance: Option<&str>) -> Member {
         session_timeout_ms: 30_000,
         group_instance_id: instance.map(str::to_owned),
         protocol_type: "consumer".into(),
-        protocols: vec![JoinGroupRequestProtocol {
-            name: "range".into(),
-            metadata: Bytes::from_static(SUBSCRIPTION),
-        }],
+        protocols: vec![JoinGroupRequestProtocol { name: "range".into(), metadata: Bytes::from_static(SUBSCRIPTION) }],
         ..Default::default()
     };
     if version > 0 {
@@ -122,17 +119,19 @@ fn committed(peer: &mut Peer, n: i16, member: &Member) {
     }
     let code = peer.ask(version, &request).topics[0].partitions[0].error_code;
     // Version 0 writes to ZooKeeper; a broker without one says so.
-    let by_zookeeper = version == 0 && code == ErrorCode::UNSUPPORTED_VERSION;
-    assert!(code == ErrorCode::NONE || by_zookeeper, "OffsetCommit v{version}: {code}");
+    let in_zookeeper = version == 0;
+    let refused = in_zookeeper && code == ErrorCode::UNSUPPORTED_VERSION;
+    assert!(code == ErrorCode::NONE || refused, "OffsetCommit v{version}: {code}");
 
     let version = peer.version::<OffsetFetchRequest>(n).expect("a version");
     let topic = OffsetFetchRequestTopic { name: ORDERS.into(), partition_indexes: vec![0, 1] };
     let named = OffsetFetchRequest { group_id: member.group.clone(), topics: Some(vec![topic]) };
     let answer = peer.ask(version, &named);
     fine(answer.error_code, "OffsetFetch");
-    let mut offsets: Vec<_> = answer.topics[0].partitions.iter().map(|p| (p.partition_index, p.committed_offset)).collect();
+    let mut offsets: Vec<_> =
+        answer.topics[0].partitions.iter().map(|p| (p.partition_index, p.committed_offset)).collect();
     offsets.sort_unstable();
-    let expected = if (version == 0) == (n == 0) && !by_zookeeper { 7 } else { -1 };
+    let expected = if (version == 0) == in_zookeeper && !refused { 7 } else { -1 };
     assert_eq!(offsets, [(0, -1), (1, expected)], "v{version}");
     if version >= 2 {
         let all = OffsetFetchRequest { group_id: member.group.clone(), topics: None };

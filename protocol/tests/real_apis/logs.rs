@@ -1,17 +1,18 @@
 //! Record data: written in every version of Produce, read in every version of Fetch, and its offsets.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use bytes::Bytes;
 use ottla_brokers::Release;
-use ottla_protocol::ErrorCode;
 use ottla_protocol::compression::{Compression, Compressor, Decompressor};
 use ottla_protocol::messages::*;
-use ottla_protocol::records::{BatchBuilder, Batches, ProducerStamp};
+use ottla_protocol::records::{Attributes, BatchBuilder, Batches, MessageFormat, MessageSetBuilder, ProducerStamp};
+use ottla_protocol::{ErrorCode, IsolationLevel};
 
 use crate::peer::{Peer, fine};
 use crate::topics::ORDERS;
 
 const KEY: &[u8] = b"key";
-const NOW: i64 = 1_700_000_000_000;
 const LIMIT: usize = 1 << 20;
 
 /// InitProducerId without a transaction, Produce, Fetch, ListOffsets, OffsetForLeaderEpoch.
@@ -43,18 +44,21 @@ pub(crate) fn written_and_read(peer: &mut Peer, release: &Release) {
 fn record_data(version: i16) -> Bytes {
     let value = format!("by v{version}").into_bytes();
     match version {
-        0..=1 => legacy(0, &value),
-        2 => legacy(1, &value),
+        0..=1 => message(MessageFormat::V0, &value),
+        2 => message(MessageFormat::V1, &value),
         _ => batch(&value, ProducerStamp::NONE, false),
     }
 }
 
+fn message(format: MessageFormat, value: &[u8]) -> Bytes {
+    let mut set = MessageSetBuilder::new(format, Compression::None).expect("no codec");
+    set.append(now_ms(), Some(KEY), Some(value));
+    set.seal(None, &mut Compressor::new()).expect("a message set")
+}
+
 fn batch(value: &[u8], stamp: ProducerStamp, transactional: bool) -> Bytes {
-    let mut builder = BatchBuilder::with_capacity(256);
-    if transactional {
-        builder.set_transactional();
-    }
-    builder.append(NOW, Some(KEY), Some(value), &[]);
+    let mut builder = BatchBuilder::with_capacity(256).with_attributes(Attributes(i16::from(transactional) << 4));
+    builder.append(now_ms(), Some(KEY), Some(value), &[]);
     builder.seal_stamped(Compression::None, None, &mut Compressor::new(), stamp).expect("a batch").bytes()
 }
 
@@ -68,6 +72,12 @@ fn produce(topic: &str, partition: i32, records: Bytes) -> ProduceRequest {
         }],
         ..Default::default()
     }
+}
+
+/// The present, in milliseconds: records of long ago would begin a new segment, and Fetch stops at a segment's end.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    i64::try_from(since.as_millis()).expect("a time")
 }
 
 /// How many records were written.
@@ -104,7 +114,7 @@ fn fetch(version: i16, offset: i64) -> FetchRequest {
             fetch_partitions: vec![partition(0, offset), partition(1, 0)],
         }],
         epoch: -1,
-        isolation_level: i8::from(version >= 4).into(),
+        isolation_level: if version >= 4 { IsolationLevel::READ_COMMITTED } else { IsolationLevel::READ_UNCOMMITTED },
         ..Default::default()
     }
 }
@@ -144,7 +154,8 @@ fn fetched_in_a_session(peer: &mut Peer, version: i16) {
     assert!(opened.session_id > 0, "v{version}");
     let session_id = opened.session_id;
     let forgotten = ForgottenTopic { name: ORDERS.into(), forgotten_partition_indexes: vec![1] };
-    let next = FetchRequest { session_id, epoch: 1, topics: Vec::new(), forgotten: vec![forgotten], ..fetch(version, 0) };
+    let next =
+        FetchRequest { session_id, epoch: 1, topics: Vec::new(), forgotten: vec![forgotten], ..fetch(version, 0) };
     fine(peer.ask(version, &next).error_code, "a session goes on");
     let closed = FetchRequest { session_id, epoch: -1, ..fetch(version, 0) };
     fine(peer.ask(version, &closed).error_code, "a session is closed");
@@ -189,7 +200,11 @@ fn asked_for_offsets(peer: &mut Peer, written: i64) {
             replica_id: if version >= 3 { -1 } else { OffsetForLeaderEpochRequest::default().replica_id },
             topics: vec![OffsetForLeaderTopic {
                 name: ORDERS.into(),
-                partitions: vec![OffsetForLeaderPartition { partition_index: 0, leader_epoch: 0, ..Default::default() }],
+                partitions: vec![OffsetForLeaderPartition {
+                    partition_index: 0,
+                    leader_epoch: 0,
+                    ..Default::default()
+                }],
             }],
         },
         |version, answer: OffsetForLeaderEpochResponse| {

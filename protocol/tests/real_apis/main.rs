@@ -13,8 +13,8 @@ mod transactions;
 
 use ottla_brokers::{Kafka, KafkaOptions, Release};
 use ottla_protocol::ApiKey;
-use ottla_protocol::messages::{Body, Direction};
-use peer::{Peer, common};
+use ottla_protocol::messages::{ApiVersionsRequest, Body, Direction};
+use peer::{Peer, common, fine};
 
 /// What only brokers send to each other.
 const BETWEEN_BROKERS: [ApiKey; 5] = [
@@ -36,6 +36,7 @@ fn options(release: &Release) -> KafkaOptions {
         .sasl_plain("alice", "alice-secret")
         .property("authorizer.class.name", authorizer)
         .property("super.users", "User:ANONYMOUS;User:alice")
+        .property("delete.topic.enable", "true")
         .property("delegation.token.master.key", "a key for tests")
         .property("delegation.token.secret.key", "a key for tests")
 }
@@ -47,6 +48,7 @@ fn every_answer_of_a_real_broker_decodes_to_its_last_byte_and_encodes_to_the_sam
     let kafka = Kafka::start_with(release.clone(), options(&release)).expect("a broker starts");
     let mut peer = Peer::connect(&kafka.address(0));
 
+    peer.each(|_| ApiVersionsRequest::default(), |_, answer| fine(answer.error_code, "ApiVersions"));
     topics::made_and_described(&mut peer);
     logs::written_and_read(&mut peer, &release);
     groups::lived(&mut peer);
@@ -72,7 +74,8 @@ fn everything_was_asked(peer: &Peer, release: &Release) {
             continue;
         };
         let these = asked.get(&body.key).cloned().unwrap_or_default();
-        let missing: Vec<_> = both.filter(|version| !these.contains(version) && !refuses(release, body.key, *version)).collect();
+        let missing: Vec<_> =
+            both.filter(|version| !these.contains(version) && !refuses(release, body.key, *version)).collect();
         assert!(missing.is_empty(), "{} was not asked in {missing:?}", body.key);
         (apis, versions) = (apis + 1, versions + these.len());
     }

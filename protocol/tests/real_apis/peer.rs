@@ -80,15 +80,11 @@ impl Peer {
     /// The `n`th version that both sides have, or the last one; `None` where they have none.
     pub(crate) fn version<R: Request>(&self, n: i16) -> Option<i16> {
         let versions = self.versions::<R>();
-        (!versions.is_empty()).then(|| (versions.start() + n).min(*versions.end()))
+        (!versions.is_empty()).then(|| versions.start().saturating_add(n).min(*versions.end()))
     }
 
     /// Asks in every version that both sides have.
-    pub(crate) fn each<R: Request>(
-        &mut self,
-        request: impl Fn(i16) -> R,
-        check: impl Fn(i16, R::Response),
-    ) {
+    pub(crate) fn each<R: Request>(&mut self, request: impl Fn(i16) -> R, check: impl Fn(i16, R::Response)) {
         for version in self.versions::<R>() {
             let response = self.ask(version, &request(version));
             check(version, response);

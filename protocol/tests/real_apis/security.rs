@@ -1,17 +1,11 @@
 //! Permissions, logins and delegation tokens.
 
 use ottla_protocol::ErrorCode;
+use ottla_protocol::acl::{AclOperation, AclPermissionType, PatternType, ResourceType};
 use ottla_protocol::messages::*;
 
 use crate::peer::{Peer, fine};
 use crate::topics::ORDERS;
-
-/// `ResourceType.TOPIC`, `PatternType.LITERAL`, `AclOperation.READ`, `AclPermissionType.ALLOW`, and each one's `ANY`.
-const TOPIC: i8 = 2;
-const LITERAL: i8 = 3;
-const READ: i8 = 3;
-const ALLOW: i8 = 3;
-const ANY: i8 = 1;
 
 const LOGIN: &[u8] = b"\0alice\0alice-secret";
 
@@ -20,13 +14,13 @@ pub(crate) fn permitted(peer: &mut Peer) {
     for version in peer.versions::<CreateAclsRequest>() {
         let principal = format!("User:reader-{version}");
         let creation = CreatableAcl {
-            resource_type: TOPIC.into(),
+            resource_type: ResourceType::TOPIC,
             resource_name: ORDERS.into(),
-            resource_pattern_type: LITERAL.into(),
+            resource_pattern_type: PatternType::LITERAL,
             principal: principal.clone(),
             host: "*".into(),
-            operation: READ.into(),
-            permission_type: ALLOW.into(),
+            operation: AclOperation::READ,
+            permission_type: AclPermissionType::ALLOW,
         };
         let answer = peer.ask(version, &CreateAclsRequest { creations: vec![creation] });
         fine(answer.results[0].error_code, "CreateAcls");
@@ -38,13 +32,13 @@ pub(crate) fn permitted(peer: &mut Peer) {
 fn found(peer: &mut Peer, n: i16, principal: &str) {
     let version = peer.version::<DescribeAclsRequest>(n).expect("a version");
     let filter = DescribeAclsRequest {
-        resource_type: ANY.into(),
+        resource_type: ResourceType::ANY,
         resource_name_filter: None,
-        resource_pattern_type: LITERAL.into(),
+        resource_pattern_type: PatternType::LITERAL,
         principal_filter: Some(principal.into()),
         host_filter: None,
-        operation: ANY.into(),
-        permission_type: ANY.into(),
+        operation: AclOperation::ANY,
+        permission_type: AclPermissionType::ANY,
     };
     let answer = peer.until(version, &filter, |answer| !answer.resources.is_empty());
     fine(answer.error_code, "DescribeAcls");
@@ -54,13 +48,13 @@ fn found(peer: &mut Peer, n: i16, principal: &str) {
 fn removed(peer: &mut Peer, n: i16, principal: String) {
     let version = peer.version::<DeleteAclsRequest>(n).expect("a version");
     let filter = DeleteAclsFilter {
-        resource_type_filter: TOPIC.into(),
+        resource_type_filter: ResourceType::TOPIC,
         resource_name_filter: Some(ORDERS.into()),
-        pattern_type_filter: LITERAL.into(),
+        pattern_type_filter: PatternType::LITERAL,
         principal_filter: Some(principal),
         host_filter: None,
-        operation: ANY.into(),
-        permission_type: ANY.into(),
+        operation: AclOperation::ANY,
+        permission_type: AclPermissionType::ANY,
     };
     let answer = peer.ask(version, &DeleteAclsRequest { filters: vec![filter] });
     fine(answer.filter_results[0].error_code, "DeleteAcls");
@@ -118,7 +112,7 @@ fn tokens(peer: &mut Peer, n: i16) {
         let renewers = vec![CreatableRenewers { principal_type, principal_name }];
         let token = peer.ask(version, &CreateDelegationTokenRequest { renewers, max_lifetime_ms });
         fine(token.error_code, "CreateDelegationToken");
-        assert!(token.max_timestamp_ms - token.issue_timestamp_ms == max_lifetime_ms && !token.hmac.is_empty());
+        assert!(token.max_timestamp_ms - token.issue_timestamp_ms == max_lifetime_ms && !token.hmac.0.is_empty());
 
         let version = peer.version::<DescribeDelegationTokenRequest>(n).expect("a version");
         let (principal_type, principal_name) = alice();

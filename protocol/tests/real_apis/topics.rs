@@ -22,8 +22,7 @@ fn made_in(version: i16) -> String {
 /// CreateTopics, Metadata, CreatePartitions.
 pub(crate) fn made_and_described(peer: &mut Peer) {
     let newest = peer.version::<CreateTopicsRequest>(i16::MAX).expect("a version");
-    let orders =
-        CreateTopicsRequest { topics: vec![topic(ORDERS, 2)], timeout_ms: TIMEOUT_MS, ..Default::default() };
+    let orders = CreateTopicsRequest { topics: vec![topic(ORDERS, 2)], timeout_ms: TIMEOUT_MS, ..Default::default() };
     peer.ask(newest, &orders).topics.iter().for_each(|made| fine(made.error_code, ORDERS));
     peer.each(create, |version, answer: CreateTopicsResponse| {
         assert_eq!(answer.topics.len(), 2, "v{version}");
@@ -99,7 +98,8 @@ pub(crate) fn deleted(peer: &mut Peer) {
         }
         let names = vec![name, "never-made".into()];
         let answer = peer.ask(version, &DeleteTopicsRequest { topic_names: names, timeout_ms: TIMEOUT_MS });
-        let of = |name: &str| answer.responses.iter().find(|result| result.name == name).map(|result| result.error_code);
+        let of =
+            |name: &str| answer.responses.iter().find(|result| result.name == name).map(|result| result.error_code);
         assert_eq!(of(&made_in(version)), Some(ErrorCode::NONE), "v{version}");
         assert_eq!(of("never-made"), Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), "v{version}");
     }

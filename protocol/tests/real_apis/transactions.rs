@@ -1,7 +1,7 @@
 //! Transactions: one for each version, committed and aborted in turn.
 
-use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::*;
+use ottla_protocol::{ErrorCode, TransactionResult};
 
 use crate::logs::{aborted, produce_transactional};
 use crate::peer::{Peer, fine};
@@ -15,7 +15,7 @@ const GROUP: &str = "transactional-readers";
 /// Fetch to say.
 pub(crate) fn committed_and_aborted(peer: &mut Peer) {
     for n in 0..ROUNDS {
-        for committed in [true, false] {
+        for committed in [TransactionResult::Commit, TransactionResult::Abort] {
             transaction(peer, n, committed);
         }
     }
@@ -23,12 +23,17 @@ pub(crate) fn committed_and_aborted(peer: &mut Peer) {
     assert!(aborted(peer, version) >= usize::try_from(ROUNDS).expect("a count"), "aborted transactions are listed");
 }
 
-fn transaction(peer: &mut Peer, n: i16, committed: bool) {
+fn transaction(peer: &mut Peer, n: i16, committed: TransactionResult) {
     let transactional_id = format!("transaction-{n}");
     let version = peer.version::<InitProducerIdRequest>(n).expect("a version");
     let init =
         InitProducerIdRequest { transactional_id: Some(transactional_id.clone()), transaction_timeout_ms: 30_000 };
-    let settled = |code| !matches!(code, ErrorCode::CONCURRENT_TRANSACTIONS | ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+    let settled = |code| {
+        !matches!(
+            code,
+            ErrorCode::CONCURRENT_TRANSACTIONS | ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
+        )
+    };
     let producer = peer.until(version, &init, |answer| settled(answer.error_code));
     fine(producer.error_code, "InitProducerId");
     let (producer_id, producer_epoch) = (producer.producer_id, producer.producer_epoch);
@@ -46,7 +51,7 @@ fn transaction(peer: &mut Peer, n: i16, committed: bool) {
     offsets(peer, n, &transactional_id, producer_id, producer_epoch);
 
     let version = peer.version::<EndTxnRequest>(n).expect("a version");
-    let end = EndTxnRequest { transactional_id, producer_id, producer_epoch, committed: committed.into() };
+    let end = EndTxnRequest { transactional_id, producer_id, producer_epoch, committed };
     fine(peer.ask(version, &end).error_code, "EndTxn");
 }
 
