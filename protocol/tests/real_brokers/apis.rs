@@ -1,20 +1,12 @@
-//! The fifth rung: every API that a client may send, in every version that both sides know, asked of a real broker. Each
-//! answer has to say what was expected, decode to its last byte and encode again to the bytes that came.
-//!
-//! `OTTLA_KAFKA` names the release (default 2.3.1); `testdata/test` runs them all.
-
-mod cluster;
-mod groups;
-mod logs;
-mod peer;
-mod security;
-mod topics;
-mod transactions;
+//! Every API that a client may send, in every version that both sides know, asked of a real broker. Each answer has to say
+//! what was expected, decode to its last byte and encode again to the bytes that came.
 
 use ottla_brokers::{Kafka, KafkaOptions, Release};
 use ottla_protocol::ApiKey;
 use ottla_protocol::messages::{ApiVersionsRequest, Body, Direction};
-use peer::{Peer, common, fine};
+
+use crate::peer::{Peer, common, fine};
+use crate::{cluster, groups, logs, security, topics, transactions};
 
 /// What only brokers send to each other.
 const BETWEEN_BROKERS: [ApiKey; 5] = [
@@ -83,6 +75,6 @@ fn everything_was_asked(peer: &Peer, release: &Release) {
 }
 
 /// What a broker states and yet does not take: Produce 0 to 2 of 4.x is there for old librdkafka's eyes (KAFKA-18659).
-fn refuses(release: &Release, key: ApiKey, version: i16) -> bool {
+pub(crate) fn refuses(release: &Release, key: ApiKey, version: i16) -> bool {
     key == ApiKey::PRODUCE && release.at_least(4, 0) && version < 3
 }

@@ -27,7 +27,7 @@ pub(crate) fn written_and_read(peer: &mut Peer, release: &Release) {
     }
     let mut written = 0;
     for version in peer.versions::<ProduceRequest>() {
-        if !crate::refuses(release, ProduceRequest::KEY, version) {
+        if !crate::apis::refuses(release, ProduceRequest::KEY, version) {
             written += produced(peer, version, written);
         }
     }
@@ -75,7 +75,7 @@ fn produce(topic: &str, partition: i32, records: Bytes) -> ProduceRequest {
 }
 
 /// The present, in milliseconds: records of long ago would begin a new segment, and Fetch stops at a segment's end.
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
     i64::try_from(since.as_millis()).expect("a time")
 }
