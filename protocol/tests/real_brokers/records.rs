@@ -116,7 +116,9 @@ fn kafkas_own_tools_read_our_batches_with_every_codec() -> Result<(), Error> {
         let console = kafka.tools().console_consumer(&kafka.bootstrap(), &topic, COUNT + 1, &args)?.text();
         let mut lines: Vec<_> = (0..COUNT).map(|n| format!("{}|{}", key(n), value(n))).collect();
         lines.push("null|null".to_owned());
-        assert_eq!(console.lines().collect::<Vec<_>>(), lines, "{codec}");
+        // 4.x says on its standard output that it has a new name for `--property`.
+        let read: Vec<_> = console.lines().filter(|line| line.contains('|')).collect();
+        assert_eq!(read, lines, "{codec}");
 
         let dump = kafka.dump_log(0, &topic, 0, &["--print-data-log", "--deep-iteration"])?.text();
         assert!(dump.contains("isvalid: true") && !dump.contains("isvalid: false"), "{codec}:\n{dump}");
