@@ -20,10 +20,14 @@
 //! it by name (`crypto::Crypto::allowing_rc4`). No FAST (RFC 6113), no SPAKE, no PKINIT: a KDC that takes no encrypted
 //! timestamp is named as such, not asked again and again. No delegation, no channel bindings, no acceptor.
 
+pub(crate) mod ccache;
+pub(crate) mod config;
+mod cursor;
 pub(crate) mod enctype;
 pub(crate) mod error;
 pub(crate) mod error_code;
 pub(crate) mod key;
+pub(crate) mod keytab;
 pub(crate) mod principal;
 pub(crate) mod ticket;
 pub(crate) mod time;
