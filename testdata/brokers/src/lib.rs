@@ -18,11 +18,13 @@
 //! ([`Tools`]), kafka-python ([`python()`]) and a small hand-written [`Admin`]. None of them shares a line with the
 //! product.
 //!
-//! A [`Kdc`] is a real KDC of MIT, with realms, principals and keytabs as a test needs them.
+//! A [`Kdc`] is a real KDC of MIT, with realms, principals and keytabs as a test needs them, and [`Certificates`]
+//! are made with `openssl`.
 //!
 //! It deliberately offers nothing beyond 127.0.0.1.
 
 mod admin;
+mod certificates;
 mod command;
 mod error;
 mod files;
@@ -40,6 +42,7 @@ mod tools;
 mod wire;
 
 pub use admin::{Admin, TopicLayout};
+pub use certificates::{Certificates, ClientKey, Identity, ServerCertificate};
 pub use command::{Finished, kcat, python, run};
 pub use error::Error;
 pub use kafka::Kafka;
