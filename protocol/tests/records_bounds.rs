@@ -306,6 +306,31 @@ fn each_field_of_a_record_that_is_wrong_is_named() {
 }
 
 #[test]
+fn a_varint_longer_than_it_may_be_is_an_error_in_every_field_though_it_says_nothing_new() {
+    // Zeros that go on: the same value as one byte, in five or six, ten or eleven. Kafka's reader takes no more than five
+    // and ten (`ByteUtils.readVarint`, `readVarlong`).
+    let zeros = |len: usize| [vec![0x80; len - 1], vec![0]].concat();
+    let record = |wide: usize, len: usize| {
+        let fields = (1..=5).map(|field| match field {
+            3 | 4 if field != wide => vec![1],
+            _ if field == wide => zeros(len),
+            _ => vec![0],
+        });
+        let body = [vec![0], fields.collect::<Vec<_>>().concat()].concat();
+        let mut out = Vec::new();
+        varint(&mut out, body.len() as i64);
+        [out, body].concat()
+    };
+    for (field, most) in [(1, 10), (2, 5), (3, 5), (4, 5), (5, 5)] {
+        assert_eq!(read_back(around(&record(field, most), 1)).len(), 1, "field {field} in {most} bytes");
+        let error = trouble(&record(field, most + 1), 1);
+        assert!(matches!(error.kind, RecordsErrorKind::BadRecord { index: 0, .. }), "field {field}: {error}");
+    }
+    assert_eq!((get_varint(&mut &zeros(5)[..]), get_varint(&mut &zeros(6)[..])), (Some(0), None));
+    assert_eq!((get_varlong(&mut &zeros(10)[..]), get_varlong(&mut &zeros(11)[..])), (Some(0), None));
+}
+
+#[test]
 fn an_error_says_how_far_into_the_data_its_batch_begins() {
     let first = seal(build(&[owned(1, None, None)]), Compression::None).bytes();
     let mut second = place(&first, 7, 0).to_vec();
