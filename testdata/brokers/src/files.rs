@@ -4,16 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use crate::listeners::{self, Ports};
 use crate::{KafkaOptions, Release};
-
-/// Where one broker listens.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ports {
-    pub(crate) plain: u16,
-    pub(crate) sasl: Option<u16>,
-    /// The KRaft controller's.
-    pub(crate) controller: u16,
-}
 
 /// Broker log on standard output, at a level that shows why a start failed.
 pub(crate) const LOG4J: &str = "log4j.rootLogger=INFO,out\n\
@@ -60,7 +52,9 @@ pub(crate) fn broker(
     set.put("num.network.threads", 2);
     set.put("num.io.threads", 4);
     set.put("controlled.shutdown.enable", all.len() > 1);
-    listeners(&mut set, options, index, all, zookeeper_port.is_none());
+    if let Some(ports) = all.get(index) {
+        listeners::put(&mut set, options, ports, zookeeper_port.is_none());
+    }
     match zookeeper_port {
         Some(port) => {
             set.put("broker.id", index + 1);
@@ -77,26 +71,6 @@ pub(crate) fn broker(
     set.text()
 }
 
-fn listeners(set: &mut Properties, options: &KafkaOptions, index: usize, all: &[Ports], kraft: bool) {
-    let Some(ports) = all.get(index) else { return };
-    let mut advertised = vec![format!("PLAINTEXT://127.0.0.1:{}", ports.plain)];
-    let mut protocols = vec!["PLAINTEXT:PLAINTEXT", "CONTROLLER:PLAINTEXT"];
-    if let Some(port) = ports.sasl {
-        advertised.push(format!("SASL_PLAINTEXT://127.0.0.1:{port}"));
-        protocols.push("SASL_PLAINTEXT:SASL_PLAINTEXT");
-        set.put("sasl.enabled.mechanisms", "PLAIN");
-        set.put("listener.name.sasl_plaintext.plain.sasl.jaas.config", jaas_module(options).replace('\n', " "));
-    }
-    let mut listeners = advertised.clone();
-    if kraft {
-        listeners.push(format!("CONTROLLER://127.0.0.1:{}", ports.controller));
-        set.put("controller.listener.names", "CONTROLLER");
-        set.put("listener.security.protocol.map", protocols.join(","));
-    }
-    set.put("listeners", listeners.join(","));
-    set.put("advertised.listeners", advertised.join(","));
-}
-
 fn kraft(set: &mut Properties, release: &Release, index: usize, all: &[Ports]) {
     let voters: Vec<_> =
         all.iter().enumerate().map(|(at, ports)| format!("{}@127.0.0.1:{}", at + 1, ports.controller)).collect();
@@ -110,29 +84,13 @@ fn kraft(set: &mut Properties, release: &Release, index: usize, all: &[Ports]) {
     }
 }
 
-/// The users of the SASL listener in Java's login format.
-pub(crate) fn jaas_module(options: &KafkaOptions) -> String {
-    let mut text = "org.apache.kafka.common.security.plain.PlainLoginModule required".to_owned();
-    for user in &options.sasl_plain {
-        // Writing into a string cannot fail.
-        let _ = write!(text, "\nuser_{}=\"{}\"", user.name, user.password);
-    }
-    text.push(';');
-    text
-}
-
-/// The same as a file, for releases before 1.1, which know no login per listener.
-pub(crate) fn jaas_file(options: &KafkaOptions) -> String {
-    format!("KafkaServer {{\n{}\n}};\n", jaas_module(options))
-}
-
 /// Ordered and without repetition: a later value replaces an earlier one.
 #[derive(Default)]
-struct Properties(BTreeMap<String, String>);
+pub(crate) struct Properties(BTreeMap<String, String>);
 
 impl Properties {
     #[expect(clippy::needless_pass_by_value, reason = "numbers and texts read better without a reference")]
-    fn put(&mut self, name: &str, value: impl ToString) {
+    pub(crate) fn put(&mut self, name: &str, value: impl ToString) {
         self.0.insert(name.to_owned(), value.to_string());
     }
 
@@ -147,11 +105,11 @@ impl Properties {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const PORTS: [Ports; 1] = [Ports { plain: 9092, sasl: Some(9093), controller: 9094 }];
+    use crate::Listener;
 
     fn text(release: &str, options: &KafkaOptions, zookeeper: Option<u16>) -> String {
-        broker(&release.parse().expect("a release"), options, 0, &PORTS, zookeeper, Path::new("data"))
+        let ports = [Ports { listeners: [(Listener::Plaintext, 9092)].into(), controller: 9094 }];
+        broker(&release.parse().expect("a release"), options, 0, &ports, zookeeper, Path::new("data"))
     }
 
     #[test]

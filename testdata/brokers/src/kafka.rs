@@ -7,10 +7,10 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::files::{self, Ports};
 use crate::guard::Guarded;
+use crate::listeners::Ports;
 use crate::room::Room;
-use crate::{Admin, Error, KafkaOptions, Release, Tools, ports, run};
+use crate::{Admin, Error, KafkaOptions, Listener, Release, Tools, files, jaas, ports, run};
 
 /// From start to ready. A broker needs 2 to 6 s by itself; a loaded machine and three of them need patience.
 const READY: Duration = Duration::from_mins(2);
@@ -74,11 +74,22 @@ impl Kafka {
         (0..self.ports.len()).map(|index| self.address(index)).collect::<Vec<_>>().join(",")
     }
 
-    /// All brokers' SASL PLAIN listeners, if [`KafkaOptions::sasl_plain`] named users.
+    /// All brokers' SASL_PLAINTEXT listeners, if [`KafkaOptions::sasl_plain`] named users or the cluster is secured.
     pub fn sasl_bootstrap(&self) -> Option<String> {
-        let ports: Option<Vec<_>> =
-            self.ports.iter().map(|ports| ports.sasl.map(|port| format!("127.0.0.1:{port}"))).collect();
-        ports.map(|addresses| addresses.join(","))
+        self.bootstrap_of(Listener::SaslPlaintext)
+    }
+
+    /// One listener of all brokers, as `host:port,host:port`; `None` if they do not have it.
+    pub fn bootstrap_of(&self, listener: Listener) -> Option<String> {
+        let addresses: Option<Vec<_>> = (0..self.ports.len()).map(|index| self.address_of(index, listener)).collect();
+        addresses.map(|addresses| addresses.join(","))
+    }
+
+    /// One listener of one broker (from 0), as `host:port`; `None` if there is no such broker or listener. The host of a
+    /// secured cluster's listeners is `localhost`, as their certificates and principals say, except for PLAINTEXT's.
+    pub fn address_of(&self, index: usize, listener: Listener) -> Option<String> {
+        let port = self.ports.get(index)?.listeners.get(&listener)?;
+        Some(format!("{}:{port}", listener.host(&self.options)))
     }
 
     /// The `host:port` of one broker (from 0; its id in the cluster is one more).
@@ -87,7 +98,7 @@ impl Kafka {
     ///
     /// When there is no such broker.
     pub fn address(&self, index: usize) -> String {
-        format!("127.0.0.1:{}", self.ports[index].plain)
+        format!("127.0.0.1:{}", self.ports[index].plain())
     }
 
     /// Quick administrative requests, sent to a broker that runs.
@@ -146,6 +157,12 @@ impl Kafka {
         }
     }
 
+    /// One listener of all brokers by number instead of name, as this crate's own requests want it.
+    pub(crate) fn loopback_addresses(&self, listener: Listener) -> Vec<String> {
+        let ports = self.ports.iter().filter_map(|ports| ports.listeners.get(&listener));
+        ports.map(|port| format!("127.0.0.1:{port}")).collect()
+    }
+
     pub(crate) fn zookeeper_port(&self) -> Option<u16> {
         self.zookeeper_port
     }
@@ -153,12 +170,7 @@ impl Kafka {
     fn laid_out(release: &Release, options: &KafkaOptions, tools: &Tools) -> Result<Self, Error> {
         let room = Room::new(&format!("ottla-kafka-{release}-"), &format!("Kafka {release}"))?;
         let count = options.brokers.max(1);
-        let ports = (0..count)
-            .map(|_| {
-                let sasl = if options.sasl_plain.is_empty() { None } else { Some(ports::free()?) };
-                Ok(Ports { plain: ports::free()?, sasl, controller: ports::free()? })
-            })
-            .collect::<Result<Vec<_>, Error>>()?;
+        let ports = (0..count).map(|_| Ports::free(release, options)).collect::<Result<Vec<_>, Error>>()?;
         let zookeeper_port = if release.uses_zookeeper() { Some(ports::free()?) } else { None };
         Ok(Self {
             release: release.clone(),
@@ -184,13 +196,14 @@ impl Kafka {
             let process = self.spawn_broker(index)?;
             *self.slot(index) = Some(process);
         }
-        (0..self.brokers.len()).try_for_each(|index| self.await_broker(index, self.brokers.len(), deadline))
+        (0..self.brokers.len()).try_for_each(|index| self.await_broker(index, self.brokers.len(), deadline))?;
+        if self.options.security.is_some() { self.make_scram_users(&self.options.sasl_plain) } else { Ok(()) }
     }
 
     fn write_files(&self) -> Result<(), Error> {
         self.room.write("log4j.properties", files::LOG4J)?;
         self.room.write("log4j2.properties", files::LOG4J2)?;
-        self.room.write("jaas.conf", &files::jaas_file(&self.options))?;
+        self.room.write("jaas.conf", &jaas::file(&self.options))?;
         if let Some(port) = self.zookeeper_port {
             self.room.write("zookeeper.properties", &files::zookeeper(&self.directory().join("zookeeper"), port))?;
         }
@@ -235,8 +248,11 @@ impl Kafka {
         words.extend(["-XX:+UseSerialGC", "-Dzookeeper.sasl.client=false"].map(OsString::from));
         words.push(format!("-Dlog4j.configuration=file:{directory}/log4j.properties").into());
         words.push(format!("-Dlog4j2.configurationFile={directory}/log4j2.properties").into());
-        if !self.options.sasl_plain.is_empty() && !self.release.at_least(1, 1) {
+        if self.options.has_sasl() && !self.release.at_least(1, 1) {
             words.push(format!("-Djava.security.auth.login.config={directory}/jaas.conf").into());
+        }
+        if let Some(security) = &self.options.security {
+            words.push(format!("-Djava.security.krb5.conf={}", security.krb5_conf.display()).into());
         }
         words.extend(self.options.jvm.iter().map(OsString::from));
         words.extend(["-cp".into(), format!("{}/*", self.tools.jars().display()).into(), class.into()]);

@@ -1,5 +1,10 @@
 //! How a cluster is to be started.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::{Certificates, Error, Kdc, ServerCertificate};
+
 /// What to start. `KafkaOptions::default()` is one broker without security.
 #[derive(Debug, Clone)]
 pub struct KafkaOptions {
@@ -7,8 +12,11 @@ pub struct KafkaOptions {
     pub brokers: usize,
     /// Broker properties, laid over the ones this crate chooses.
     pub properties: Vec<(String, String)>,
-    /// Users of a second listener with SASL PLAIN; without any there is no such listener.
+    /// Users of a second listener with SASL PLAIN; without any there is no such listener. On a secured cluster they are
+    /// SCRAM's users as well.
     pub sasl_plain: Vec<SaslUser>,
+    /// What makes it a secured cluster; see [`KafkaOptions::secured`].
+    pub security: Option<Security>,
     /// The largest heap of a broker's JVM, in MiB.
     pub heap_mib: u32,
     /// Further arguments of a broker's JVM.
@@ -24,9 +32,41 @@ pub struct SaslUser {
     pub password: String,
 }
 
+/// Where a secured cluster finds its keys.
+#[derive(Debug, Clone)]
+pub struct Security {
+    /// The KDC's `krb5.conf`.
+    pub(crate) krb5_conf: PathBuf,
+    /// The brokers' keytab.
+    pub(crate) keytab: PathBuf,
+    /// The brokers' principal, with its realm.
+    pub(crate) principal: String,
+    key_stores: Vec<(ServerCertificate, PathBuf)>,
+    trust_store: PathBuf,
+    pub(crate) store_password: &'static str,
+}
+
+impl Security {
+    pub(crate) fn key_store(&self, certificate: ServerCertificate) -> &Path {
+        let found = self.key_stores.iter().find(|(which, _)| *which == certificate);
+        found.map_or(Path::new(""), |(_, path)| path)
+    }
+
+    pub(crate) fn trust_store(&self) -> &Path {
+        &self.trust_store
+    }
+}
+
 impl Default for KafkaOptions {
     fn default() -> Self {
-        Self { brokers: 1, properties: Vec::new(), sasl_plain: Vec::new(), heap_mib: 384, jvm: Vec::new() }
+        Self {
+            brokers: 1,
+            properties: Vec::new(),
+            sasl_plain: Vec::new(),
+            security: None,
+            heap_mib: 384,
+            jvm: Vec::new(),
+        }
     }
 }
 
@@ -50,5 +90,33 @@ impl KafkaOptions {
     pub fn sasl_plain(mut self, name: &str, password: &str) -> Self {
         self.sasl_plain.push(SaslUser { name: name.to_owned(), password: password.to_owned() });
         self
+    }
+    /// Every [`Listener`](crate::Listener) there is: GSSAPI as `kafka/localhost` of the KDC's first realm (which is made if
+    /// it is not there), TLS with these certificates, and PLAIN and SCRAM for the user `alice` with the password
+    /// `alice-secret` beside those of [`KafkaOptions::sasl_plain`].
+    ///
+    /// KDC and certificates have to live as long as brokers are started. The keytab is written here: keys that the
+    /// principal gets later are not in it.
+    pub fn secured(mut self, kdc: &Kdc, certificates: &Certificates) -> Result<Self, Error> {
+        self.security = Some(Security {
+            krb5_conf: kdc.krb5_conf(),
+            keytab: kdc.service("kafka/localhost")?,
+            principal: format!("kafka/localhost@{}", kdc.realm()),
+            key_stores: ServerCertificate::ALL.map(|which| (which, certificates.key_store(which))).to_vec(),
+            trust_store: certificates.trust_store(),
+            store_password: certificates.store_password(),
+        });
+        Ok(self.sasl_plain("alice", "alice-secret"))
+    }
+
+    /// Clients have to log in again on a connection before this time is over (KIP-368). From 2.2 on.
+    #[must_use]
+    pub fn max_reauth(self, life: Duration) -> Self {
+        self.property("connections.max.reauth.ms", &life.as_millis().to_string())
+    }
+
+    /// Whether there is a SASL listener.
+    pub(crate) fn has_sasl(&self) -> bool {
+        !self.sasl_plain.is_empty()
     }
 }

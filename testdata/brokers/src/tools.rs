@@ -75,11 +75,26 @@ impl Kafka {
     /// `kafka-topics` with its address argument added (`--zookeeper` before 2.2, `--bootstrap-server` after).
     pub fn topics_tool(&self, args: &[&str]) -> Result<Finished, Error> {
         let class = self.tools().class(&["kafka.admin.TopicCommand", "org.apache.kafka.tools.TopicCommand"])?;
-        let (option, address) = match self.zookeeper_port() {
-            Some(port) if !self.release().tools_use_bootstrap_server() => ("--zookeeper", format!("127.0.0.1:{port}")),
-            _ => ("--bootstrap-server", self.bootstrap()),
-        };
+        let brokers = self.release().tools_use_bootstrap_server();
+        let (option, address) = self.cluster_argument(brokers);
         self.tools().run(class, &[&[option, &address], args].concat(), &[])
+    }
+
+    /// `kafka-configs` with its address argument added (`--zookeeper` before 2.7, which could not make SCRAM users over
+    /// brokers, KIP-554; `--bootstrap-server` after).
+    pub(crate) fn configs_tool(&self, args: &[&str]) -> Result<Finished, Error> {
+        let class = self.tools().class(&["kafka.admin.ConfigCommand", "org.apache.kafka.tools.ConfigCommand"])?;
+        let brokers = self.release().at_least(2, 7);
+        let (option, address) = self.cluster_argument(brokers);
+        self.tools().run(class, &[&[option, &address], args].concat(), &[])
+    }
+
+    /// How a tool is told where the cluster is: by its brokers, or by its ZooKeeper.
+    fn cluster_argument(&self, brokers: bool) -> (&'static str, String) {
+        match self.zookeeper_port() {
+            Some(port) if !brokers => ("--zookeeper", format!("127.0.0.1:{port}")),
+            _ => ("--bootstrap-server", self.bootstrap()),
+        }
     }
 
     /// `kafka-dump-log` of every segment of a partition on a broker: an independent reading of the record batches.

@@ -37,7 +37,8 @@ impl Wire {
         Ok(answer)
     }
 
-    fn exchange(&mut self, payload: &[u8]) -> io::Result<Vec<u8>> {
+    /// Sends one frame and gives the next one that comes.
+    pub(crate) fn exchange(&mut self, payload: &[u8]) -> io::Result<Vec<u8>> {
         let mut frame = (payload.len() as i32).to_be_bytes().to_vec();
         frame.extend_from_slice(payload);
         self.stream.write_all(&frame)?;
