@@ -76,3 +76,23 @@ fn a_value_in_a_version_without_its_field_is_an_error_with_its_address_or_droppe
     println!("{refused} refused, {dropped} dropped");
     assert_eq!((refused, dropped), (165, 159), "a field or a version has gone missing");
 }
+
+#[test]
+fn a_body_of_one_version_written_in_another_has_the_defaults_of_what_was_not_said() {
+    let (schemas, mut rng, mut bodies) = (schemas(), fastrand::Rng::with_seed(0x6f74_746c_6100_0007), 0);
+    for message in Body::ALL {
+        let fields = &schemas[&(message.key.0, message.direction)];
+        for (from, to) in message.versions.clone().flat_map(|from| message.versions.clone().map(move |to| (from, to))) {
+            for _ in 0..20 {
+                let value = body(&mut rng, fields, &Wanted { version: from, also: to, odd: &[] });
+                let place = format!("{} v{from} as v{to}: {value}", message.name);
+                let read = message.read(from, Bytes::of(fields, &value, from).bytes.into()).expect(&place);
+                let written = read.write(to).expect(&place).concat();
+                assert_eq!(written, Bytes::of(fields, &value, to).bytes, "{place}");
+                bodies += 1;
+            }
+        }
+    }
+    println!("{bodies} bodies in another version");
+    assert!(bodies > 25_000, "{bodies}");
+}
