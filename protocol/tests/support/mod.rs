@@ -4,14 +4,18 @@
 pub(crate) mod random;
 pub(crate) mod schema;
 
+use std::path::Path;
+
 use bytes::Bytes;
 use ottla_protocol::messages::Body;
 use ottla_protocol::wire::{Reader, Value};
 
 /// A file of `testdata/golden`, a row a line, cells by tab, without its heading.
 pub(crate) fn golden(name: &str) -> Vec<Vec<String>> {
-    let path = format!("{}/../testdata/golden/{name}", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    // The package of the fuzz targets includes this file, too, from one directory further in.
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|dir| dir.join("testdata/golden").join(name));
+    let path = above.into_iter().find(|path| path.exists()).unwrap_or_else(|| panic!("no testdata/golden/{name}"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     text.lines().skip(1).map(|line| line.split('\t').map(str::to_owned).collect()).collect()
 }
 
