@@ -103,25 +103,25 @@ fn a_door_stays_whole_for_no_byte_and_for_few() {
 
 #[test]
 fn damaged_messages_break_no_promise() {
-    batter("messages", 400);
+    batter("messages", 200);
 }
 
 #[test]
 fn damaged_requests_break_no_promise() {
-    batter("requests", 200);
+    batter("requests", 100);
 }
 
 #[test]
 fn damaged_records_break_no_promise() {
-    batter("records", 800);
+    batter("records", 400);
 }
 
 #[test]
 fn damaged_compressed_bytes_break_no_promise() {
-    batter("codecs", 800);
+    batter("codecs", 400);
 }
 
 #[test]
 fn damaged_group_payloads_break_no_promise() {
-    batter("group", 20_000);
+    batter("group", 10_000);
 }
