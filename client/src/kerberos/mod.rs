@@ -23,6 +23,7 @@
 pub(crate) mod ccache;
 pub(crate) mod config;
 mod cursor;
+pub(crate) mod dns;
 pub(crate) mod enctype;
 pub(crate) mod error;
 pub(crate) mod error_code;
