@@ -27,6 +27,7 @@ pub(crate) mod dns;
 pub(crate) mod enctype;
 pub(crate) mod error;
 pub(crate) mod error_code;
+pub(crate) mod kdc;
 pub(crate) mod key;
 pub(crate) mod keytab;
 pub(crate) mod principal;
