@@ -123,6 +123,17 @@ line 1: HeartbeatResponse v1, 10 bytes
     assert_eq!((code, printed.as_str()), (0, expected));
 }
 
+#[test]
+fn a_refusal_of_the_version_of_apiversions_is_read_in_the_layout_of_version_0() {
+    let input = "18\t2\tresponse\t00000007002300000000\n18\t3\tresponse\t00000007002300000000\n";
+    assert_eq!(run(&["--check"], input), (0, "2 frames, 0 wrong\n".to_owned()));
+    let (_, printed) = run(&[], input);
+    assert!(printed.starts_with("line 1: ApiVersionsResponse v0, 10 bytes\n"), "{printed}");
+    assert!(printed.contains("error_code: 35 (UNSUPPORTED_VERSION)"), "{printed}");
+    let (code, _) = run(&["--check"], "18\t2\tresponse\t00000007000000000000");
+    assert_eq!(code, 1, "a good answer in another layout is damage");
+}
+
 fn produce(compression: Compression) -> String {
     let mut batch = BatchBuilder::with_capacity(1024);
     let headers = [Header { key: "from", value: Some(b"shop") }, Header { key: "none", value: None }];
