@@ -49,7 +49,7 @@ mod consumer;
 mod core;
 mod error;
 // The login that drives it comes last; until then only its tests call it.
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod kerberos;
 mod net;
 mod offsets;

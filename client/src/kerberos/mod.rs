@@ -22,7 +22,9 @@
 
 pub(crate) mod ccache;
 pub(crate) mod config;
+pub(crate) mod crypto;
 mod cursor;
+pub(crate) mod der;
 pub(crate) mod dns;
 pub(crate) mod enctype;
 pub(crate) mod error;
@@ -30,6 +32,7 @@ pub(crate) mod error_code;
 pub(crate) mod kdc;
 pub(crate) mod key;
 pub(crate) mod keytab;
+pub(crate) mod messages;
 pub(crate) mod principal;
 pub(crate) mod ticket;
 pub(crate) mod time;
