@@ -39,8 +39,7 @@
 //! # What it does not do, on purpose
 //!
 //! No blocking calls and no runtime of its own: it runs on the caller's Tokio. No unbounded queue and no hidden thread. No
-//! broker before 0.11, which has no record batches v2. Not yet: consumer groups, transactions, TLS, and SASL mechanisms other
-//! than PLAIN.
+//! broker before 0.11, which has no record batches v2. Not yet: consumer groups, transactions, TLS, and SASL/GSSAPI.
 
 mod admin;
 mod client;
@@ -67,4 +66,5 @@ pub use consumer::{Consumer, ConsumerOptions, Fetched, Records};
 pub use error::{Error, ErrorKind};
 pub use offsets::{Committed, OffsetAt};
 pub use producer::{Ack, Acks, Delivery, Producer, ProducerOptions, TopicProducer};
+pub use sasl::ScramHash;
 pub use topic_partition::TopicPartition;

@@ -5,7 +5,7 @@ mod net_support;
 use std::time::{Duration, Instant};
 
 use net_support::{Conversation, OFFERED, Peer, offered};
-use ottla_client::{Client, Error, ErrorKind, TopicPartition};
+use ottla_client::{Client, Error, ErrorKind, ScramHash, TopicPartition};
 use ottla_devbroker::{DevBroker, Release};
 use ottla_protocol::messages::{
     ApiVersionsResponse, FindCoordinatorResponse, SaslAuthenticateRequest, SaslAuthenticateResponse,
@@ -168,6 +168,85 @@ async fn a_session_near_its_end_is_not_used_for_new_requests() {
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     }
     assert!(peer.count(ApiKey::SASL_AUTHENTICATE) >= 4);
+}
+
+/// A broker that takes every mechanism with a user and a password.
+async fn broker_of(release: Release) -> DevBroker {
+    let users = [("etl", PASSWORD), ("o=d,d", "п\u{e4}ss=,")];
+    let builder = DevBroker::builder().release(release).sasl_plain(&users);
+    builder.sasl_scram_sha_256(&users).sasl_scram_sha_512(&users).start().await.unwrap()
+}
+
+#[tokio::test]
+async fn scram_logs_in_with_both_hashes_over_both_framings_and_with_odd_names() {
+    for release in [Release::V0_11, Release::V1_0, Release::V2_3] {
+        let broker = broker_of(release).await;
+        for hash in [ScramHash::Sha256, ScramHash::Sha512] {
+            for (user, password) in [("etl", PASSWORD), ("o=d,d", "п\u{e4}ss=,")] {
+                let builder = net_support::builder(broker.bootstrap()).sasl_scram(hash, user, password);
+                let client = builder.connect().await.unwrap();
+                assert!(client.topics().await.unwrap().is_empty(), "{release} {hash:?} {user}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn scram_with_a_wrong_password_or_user_is_refused_with_advice_and_without_the_password() {
+    for release in [Release::V0_11, Release::V2_3] {
+        let broker = broker_of(release).await;
+        for (user, password) in [("etl", "wrong-one"), ("nobody", PASSWORD)] {
+            let builder = net_support::builder(broker.bootstrap()).sasl_scram(ScramHash::Sha256, user, password);
+            let error = builder.connect().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
+            assert!(error.to_string().contains("SCRAM credential"), "{error}");
+            assert!(!error.to_string().contains("wrong-one"));
+            no_secret_in(&error);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_broker_whose_iteration_count_is_out_of_bounds_is_not_computed_for() {
+    for (iterations, part) in [(1000, "1000 iterations"), (1_000_001, "1000001 iterations")] {
+        let builder = DevBroker::builder().scram_iterations(iterations);
+        let broker = builder.sasl_scram_sha_256(&[("etl", PASSWORD)]).start().await.unwrap();
+        let builder = net_support::builder(broker.bootstrap()).sasl_scram(ScramHash::Sha256, "etl", PASSWORD);
+        let error = builder.connect().await.unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+        assert_eq!(broker.requests(ApiKey::SASL_AUTHENTICATE), 1, "no proof was sent");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_without_proving_itself_is_refused() {
+    let peer = Peer::start(|mut talk| async move {
+        shake_hands(&mut talk, 1, SaslHandshakeResponse::default()).await;
+        let asked = talk.asked().await.unwrap();
+        let first = asked.read::<SaslAuthenticateRequest>().auth_bytes.0;
+        let nonce = String::from_utf8(first.to_vec()).unwrap().split("r=").nth(1).unwrap().to_owned();
+        let token = |text: String| SaslAuthenticateResponse {
+            auth_bytes: bytes::Bytes::from(text).into(),
+            ..SaslAuthenticateResponse::default()
+        };
+        talk.answer(&asked, &token(format!("r={nonce}x,s=QSXCR+Q6sek8bf92,i=4096"))).await;
+        let asked = talk.asked().await.unwrap();
+        talk.answer(&asked, &token("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=".to_owned())).await;
+        while talk.next_special().await.is_some() {}
+    })
+    .await;
+    let error = peer.builder().sasl_scram(ScramHash::Sha256, "etl", PASSWORD).connect().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Authentication);
+    assert!(error.to_string().contains("could not prove"), "{error}");
+    no_secret_in(&error);
+}
+
+#[tokio::test]
+async fn a_delegation_token_says_that_it_is_one() {
+    let broker = broker_of(Release::V2_3).await;
+    let builder = net_support::builder(broker.bootstrap());
+    let error = builder.sasl_delegation_token(ScramHash::Sha256, "etl", PASSWORD).connect().await.unwrap_err();
+    assert!(error.to_string().contains("no delegation tokens here"), "{error}");
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! What the broker is to be like.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::cluster::TopicDefaults;
+use crate::sasl::{Hash, Logins, Users, Verifiers};
 use crate::{DevBroker, Error, Release};
 
 /// The most nodes there may be.
@@ -28,30 +28,12 @@ pub(crate) struct Settings {
     pub(crate) release: Release,
     pub(crate) auto_create: bool,
     pub(crate) topics: TopicDefaults,
-    pub(crate) users: Users,
+    pub(crate) logins: Logins,
+    /// How often SCRAM passwords are hashed.
+    scram_iterations: u32,
     pub(crate) session_timeout: RangeInclusive<Duration>,
     pub(crate) rebalance_delay: Duration,
     pub(crate) fetch_sessions: usize,
-}
-
-/// Who may log in; empty means that nobody has to. `Debug` shows the names only.
-#[derive(Clone, Default)]
-pub(crate) struct Users(Vec<(String, String)>);
-
-impl Users {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(crate) fn allow(&self, user: &str, password: &str) -> bool {
-        self.0.iter().any(|(name, secret)| name == user && secret == password)
-    }
-}
-
-impl fmt::Debug for Users {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
-    }
 }
 
 impl Default for Builder {
@@ -63,7 +45,8 @@ impl Default for Builder {
                 release: Release::default(),
                 auto_create: true,
                 topics: TopicDefaults { partitions: 1, replicas: 1, max_message_bytes: 1_000_012 },
-                users: Users::default(),
+                logins: Logins::default(),
+                scram_iterations: 4096,
                 session_timeout: Duration::from_secs(6)..=Duration::from_mins(30),
                 rebalance_delay: Duration::ZERO,
                 fetch_sessions: 1000,
@@ -137,10 +120,41 @@ impl Builder {
         self
     }
 
-    /// Requires SASL PLAIN of these users, each a name and a password. Without it nobody has to log in.
+    /// Takes SASL PLAIN of these users, each a name and a password. Once any mechanism is taken, everybody has to log in.
     pub fn sasl_plain(mut self, users: &[(&str, &str)]) -> Self {
-        let owned = users.iter().map(|(user, password)| ((*user).to_owned(), (*password).to_owned()));
-        self.settings.users = Users(owned.collect());
+        self.settings.logins.plain = Users::new(users);
+        self
+    }
+
+    /// Takes SASL SCRAM-SHA-256 of these users, each a name and a password; salted and hashed here and not kept.
+    pub fn sasl_scram_sha_256(mut self, users: &[(&str, &str)]) -> Self {
+        self.settings.logins.scram_sha_256 = Verifiers::new(Hash::Sha256, users, self.settings.scram_iterations);
+        self
+    }
+
+    /// Takes SASL SCRAM-SHA-512 of these users, each a name and a password; salted and hashed here and not kept.
+    pub fn sasl_scram_sha_512(mut self, users: &[(&str, &str)]) -> Self {
+        self.settings.logins.scram_sha_512 = Verifiers::new(Hash::Sha512, users, self.settings.scram_iterations);
+        self
+    }
+
+    /// How often the SCRAM passwords given after this are hashed; 4096 unless said otherwise, like Kafka. 0 counts as 1.
+    pub fn scram_iterations(mut self, iterations: u32) -> Self {
+        self.settings.scram_iterations = iterations.max(1);
+        self
+    }
+
+    /// Takes SASL OAUTHBEARER with unsecured JSON Web Tokens (algorithm `none`) of any subject, as Kafka does for
+    /// development. A login lasts as long as its token at most.
+    pub fn sasl_oauthbearer(mut self) -> Self {
+        self.settings.logins.oauthbearer = true;
+        self
+    }
+
+    /// How long a login lasts before it has to be renewed (`connections.max.reauth.ms`, KIP-368); for ever unless said
+    /// otherwise, as in Kafka. Only releases from 2.2 on tell the client.
+    pub fn max_reauth(mut self, lifetime: Duration) -> Self {
+        self.settings.logins.max_reauth = Some(lifetime);
         self
     }
 
@@ -189,7 +203,7 @@ mod tests {
 
     #[test]
     fn passwords_do_not_show() {
-        let builder = Builder::default().sasl_plain(&[("etl", "hunter2")]);
+        let builder = Builder::default().sasl_plain(&[("etl", "hunter2")]).sasl_scram_sha_256(&[("ops", "hunter2")]);
         let shown = format!("{builder:?}");
         assert!(shown.contains("etl") && !shown.contains("hunter2"), "{shown}");
     }

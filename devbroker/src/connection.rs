@@ -53,7 +53,7 @@ enum End {
 
 impl Connection {
     pub(crate) fn new(shared: Arc<Shared>, node: i32, peer: SocketAddr, stream: TcpStream) -> Self {
-        let sasl = Sasl::new(shared.settings.users.clone());
+        let sasl = Sasl::new(&shared.settings.logins);
         Self { shared, node, peer, stream, received: BytesMut::new(), sasl }
     }
 
@@ -102,9 +102,10 @@ impl Connection {
 
     /// A token without a header, after a handshake of version 0. A failure is just a close.
     async fn raw_token(&mut self, token: &Bytes) -> Result<(), End> {
-        self.sasl.token(token).map_err(|(_, why)| End::Refused(why.to_owned()))?;
-        let empty = frame::raw_token_frame(&Bytes::new()).map_err(|error| End::Refused(error.to_string()))?;
-        self.write(empty).await
+        let answer = self.sasl.token(&self.shared.settings.logins, token, self.shared.moment());
+        let answer = answer.map_err(|(_, why)| End::Refused(why))?;
+        let frame = frame::raw_token_frame(&answer.token).map_err(|error| End::Refused(error.to_string()))?;
+        self.write(frame).await
     }
 
     async fn request(&mut self, mut body: Bytes) -> Result<(), End> {
@@ -129,14 +130,14 @@ impl Connection {
         forced: Option<ErrorCode>,
         plan: Plan,
     ) -> Result<(), End> {
-        let (forced, close) = match self.sasl.gate(header.api_key) {
+        let (forced, close) = match self.sasl.gate(header.api_key, self.shared.now()) {
             Gate::Serve => (forced, plan.close_after),
             Gate::Refuse(error) => {
                 let frame = handlers::refusal(header, body, error).map_err(End::Refused)?;
                 self.write(frame).await?;
                 return Err(End::Refused(error.to_string()));
             }
-            Gate::Close => return Err(End::Refused(format!("{} before authentication", header.api_key))),
+            Gate::Close(why) => return Err(End::Refused(format!("{}: {why}", header.api_key))),
         };
         let mut call = Call {
             shared: &self.shared,

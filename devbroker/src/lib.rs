@@ -31,7 +31,7 @@
 //!
 //! ApiVersions, Metadata (with topics made on demand), CreateTopics, Produce (idempotent too), Fetch (with sessions and
 //! long polls), ListOffsets (by time too), FindCoordinator, JoinGroup, SyncGroup, Heartbeat, LeaveGroup, OffsetCommit,
-//! OffsetFetch, InitProducerId, SaslHandshake and SaslAuthenticate (PLAIN), each in every version of the [`Release`] it
+//! OffsetFetch, InitProducerId, SaslHandshake and SaslAuthenticate (PLAIN, SCRAM, OAUTHBEARER with unsecured tokens, logins that end and are renewed), each in every version of the [`Release`] it
 //! plays. It advertises nothing else. kcat, the Java client and kafka-python work with it, groups included.
 //!
 //! Where Kafka checks, it checks: checksums, sequence numbers, generations, sessions, leaders and their epochs, with

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -11,6 +11,7 @@ use crate::builder::Settings;
 use crate::cluster::Cluster;
 use crate::coordinator::Coordinator;
 use crate::faults::Faults;
+use crate::sasl::Moment;
 use crate::session::Sessions;
 
 /// The state behind the nodes. Each lock is held for a look-up or an append, never across an await; where two are
@@ -64,6 +65,12 @@ impl Shared {
     /// The time since the start, for the pure machines.
     pub(crate) fn now(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// The same, with the time of day.
+    pub(crate) fn moment(&self) -> Moment {
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Moment { now: self.now(), unix }
     }
 }
 

@@ -18,7 +18,8 @@ async fn start() -> (DevBroker, Client) {
 
 async fn handshake(client: &mut Client, version: i16, mechanism: &str) -> ErrorCode {
     let answer = client.ask(version, &SaslHandshakeRequest { mechanism: mechanism.to_owned() }).await;
-    assert_eq!(answer.mechanisms, ["PLAIN"]);
+    // A broker that asks for no login has none to name.
+    assert_eq!(answer.mechanisms.is_empty(), answer.error_code == ErrorCode::ILLEGAL_SASL_STATE);
     answer.error_code
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
-use crate::sasl::Credentials;
+use crate::sasl::{Credentials, ScramHash};
 
 pub(crate) use server::Server;
 
@@ -114,6 +114,21 @@ impl ClientBuilder {
     #[must_use]
     pub fn sasl_plain(mut self, username: &str, password: &str) -> Self {
         self.options.credentials = Some(Credentials::plain(username, password));
+        self
+    }
+
+    /// SASL/SCRAM with this user and password (RFC 5802, RFC 7677). The password does not travel, but whoever records the
+    /// exchange can try passwords against it.
+    #[must_use]
+    pub fn sasl_scram(mut self, hash: ScramHash, username: &str, password: &str) -> Self {
+        self.options.credentials = Some(Credentials::scram(hash, username, password));
+        self
+    }
+
+    /// SASL/SCRAM with a delegation token (KIP-48): its id and its HMAC, in base64 as Kafka's tools print it.
+    #[must_use]
+    pub fn sasl_delegation_token(mut self, hash: ScramHash, token_id: &str, hmac: &str) -> Self {
+        self.options.credentials = Some(Credentials::delegation_token(hash, token_id, hmac));
         self
     }
 

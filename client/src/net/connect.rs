@@ -7,19 +7,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use ottla_protocol::ApiKey;
 use ottla_protocol::frame::{self, Frame};
 use ottla_protocol::header::split_correlation_id;
-use ottla_protocol::messages::{
-    ApiVersionsRequest, Message, Request, SaslAuthenticateRequest, SaslHandshakeRequest, SaslHandshakeResponse,
-};
-use ottla_protocol::{ApiKey, ErrorCode};
+use ottla_protocol::messages::{ApiVersionsRequest, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::config::{Options, Server};
 use crate::core::versions::{Negotiation, Refusal, Step, Versions};
 use crate::error::{Error, ErrorKind};
-use crate::sasl::Credentials;
+
+use super::login::{Carrier, corrupt, log_in};
 
 /// Before authentication no honest answer is longer (`SaslServerAuthenticator.MAX_RECEIVE_SIZE`).
 const HANDSHAKE_FRAME_LIMIT: usize = 512 * 1024;
@@ -46,7 +45,7 @@ pub(crate) async fn establish(server: &Server, peer: &Arc<str>, options: &Option
     };
     let work = async {
         let stream = dial(server, within, &name_stage).await?;
-        Handshake { stream, buffer: BytesMut::new(), options, next_id: 0 }.run(&name_stage).await
+        Handshake { stream, buffer: BytesMut::new(), options, next_id: 0 }.run(&server.host, &name_stage).await
     };
     let result = tokio::time::timeout(within, work).await.unwrap_or_else(|_| {
         let stage = stage.lock().map_or("connecting", |stage| *stage);
@@ -107,7 +106,7 @@ struct Handshake<'a> {
 }
 
 impl Handshake<'_> {
-    async fn run(mut self, name_stage: &impl Fn(&'static str)) -> Result<Established, Error> {
+    async fn run(mut self, host: &str, name_stage: &impl Fn(&'static str)) -> Result<Established, Error> {
         name_stage("asking for its versions (does it speak Kafka's protocol?)");
         let mut session_lifetime = None;
         let versions = match &self.options.credentials {
@@ -115,7 +114,8 @@ impl Handshake<'_> {
             Some(credentials) => {
                 let versions = self.negotiate(Negotiation::lowest()).await?;
                 name_stage("authenticating");
-                session_lifetime = self.authenticate(credentials, &versions).await?;
+                let exchange = credentials.prepare(host).await?;
+                session_lifetime = log_in(&mut self, credentials, exchange, &versions).await?;
                 name_stage("asking for its versions after authentication");
                 self.negotiate(Negotiation::highest()).await?
             }
@@ -147,83 +147,6 @@ impl Handshake<'_> {
         }
     }
 
-    /// SaslHandshake, then the tokens: in SaslAuthenticate after a handshake of version 1, raw after version 0.
-    async fn authenticate(
-        &mut self,
-        credentials: &Credentials,
-        versions: &Versions,
-    ) -> Result<Option<Duration>, Error> {
-        let pick = |api, range| {
-            let no_sasl = "the broker takes no SASL on this port, or is too old for it";
-            versions.pick(api, range).map_err(|e| Error::new(ErrorKind::Versions, e.to_string()).advice(no_sasl))
-        };
-        let version = pick(ApiKey::SASL_HANDSHAKE, SaslHandshakeRequest::VERSIONS)?;
-        let mechanism = credentials.mechanism();
-        let request = SaslHandshakeRequest { mechanism: mechanism.to_owned() };
-        let answer = SaslHandshakeResponse::read(version, self.ask(version, &request).await?).map_err(corrupt)?;
-        check_handshake(mechanism, &answer)?;
-        if version == 0 {
-            return self.send_raw_tokens(credentials).await.map(|()| None);
-        }
-        let version = pick(ApiKey::SASL_AUTHENTICATE, SaslAuthenticateRequest::VERSIONS)?;
-        self.send_tokens(credentials, version).await
-    }
-
-    async fn send_tokens(&mut self, credentials: &Credentials, version: i16) -> Result<Option<Duration>, Error> {
-        let mut exchange = credentials.start()?;
-        let mut token = exchange.step(None)?;
-        let mut lifetime_ms = 0;
-        while let Some(auth_bytes) = token {
-            let request = SaslAuthenticateRequest { auth_bytes: auth_bytes.into() };
-            let body = self.ask(version, &request).await?;
-            let answer = <SaslAuthenticateRequest as Request>::Response::read(version, body).map_err(corrupt)?;
-            if !answer.error_code.is_ok() {
-                let error = Error::from_code(answer.error_code).said(answer.error_message.as_deref());
-                return Err(error.in_api(ApiKey::SASL_AUTHENTICATE).advice("check user name and password"));
-            }
-            lifetime_ms = answer.session_lifetime_ms;
-            token = exchange.step(Some(&answer.auth_bytes.0))?;
-        }
-        Ok(u64::try_from(lifetime_ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis))
-    }
-
-    /// Brokers before 1.0. A refusal is just a close; PLAIN's success is a frame of length zero.
-    async fn send_raw_tokens(&mut self, credentials: &Credentials) -> Result<(), Error> {
-        let mut exchange = credentials.start()?;
-        let mut token = exchange.step(None)?;
-        while let Some(bytes) = token {
-            let frame = frame::raw_token_frame(&bytes).map_err(|e| Error::new(ErrorKind::TooLarge, e.to_string()))?;
-            self.write(&frame).await?;
-            let answer = self.read_frame().await.map_err(|e| match e.kind() {
-                ErrorKind::Disconnected => Error::new(
-                    ErrorKind::Authentication,
-                    "the broker closed the connection after the credentials, which is how brokers before 1.0 refuse them",
-                )
-                .advice("check user name and password"),
-                _ => e,
-            })?;
-            token = exchange.step(Some(&answer))?;
-        }
-        Ok(())
-    }
-
-    /// Sends one request and gives the body of its answer.
-    async fn ask<R: Request>(&mut self, version: i16, request: &R) -> Result<Bytes, Error> {
-        let id = self.next_id;
-        self.next_id += 1;
-        let frame = frame::request_frame(id, Some(&self.options.client_id), version, request)
-            .map_err(|e| Error::new(ErrorKind::Config, e.to_string()).in_api(R::KEY))?;
-        self.write(&frame).await.map_err(|e| e.in_api(R::KEY))?;
-        let mut body = self.read_frame().await.map_err(|e| e.in_api(R::KEY))?;
-        match split_correlation_id(&mut body).map_err(corrupt)? {
-            got if got == id => Ok(body),
-            got => {
-                let message = format!("an answer with correlation id {got} came, but {id} was next");
-                Err(Error::new(ErrorKind::Corrupt, message).in_api(R::KEY).advice("the peer is no Kafka broker"))
-            }
-        }
-    }
-
     async fn write(&mut self, frame: &Frame) -> Result<(), Error> {
         for chunk in frame.chunks() {
             self.stream.write_all(chunk).await.map_err(broken)?;
@@ -244,22 +167,28 @@ impl Handshake<'_> {
     }
 }
 
-fn check_handshake(mechanism: &str, answer: &SaslHandshakeResponse) -> Result<(), Error> {
-    let error = match answer.error_code {
-        ErrorCode::NONE => return Ok(()),
-        ErrorCode::ILLEGAL_SASL_STATE => Error::from_code(answer.error_code)
-            .advice("the broker takes no SASL on this port: connect without credentials"),
-        ErrorCode::UNSUPPORTED_SASL_MECHANISM => Error::from_code(answer.error_code).advice(&format!(
-            "asked for {mechanism}, the broker has {}",
-            if answer.mechanisms.is_empty() { "none".to_owned() } else { answer.mechanisms.join(", ") }
-        )),
-        code => Error::from_code(code),
-    };
-    Err(error.in_api(ApiKey::SASL_HANDSHAKE))
-}
+impl Carrier for Handshake<'_> {
+    async fn ask<R: Request>(&mut self, version: i16, request: &R) -> Result<Bytes, Error> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let frame = frame::request_frame(id, Some(&self.options.client_id), version, request)
+            .map_err(|e| Error::new(ErrorKind::Config, e.to_string()).in_api(R::KEY))?;
+        self.write(&frame).await.map_err(|e| e.in_api(R::KEY))?;
+        let mut body = self.read_frame().await.map_err(|e| e.in_api(R::KEY))?;
+        match split_correlation_id(&mut body).map_err(corrupt)? {
+            got if got == id => Ok(body),
+            got => {
+                let message = format!("an answer with correlation id {got} came, but {id} was next");
+                Err(Error::new(ErrorKind::Corrupt, message).in_api(R::KEY).advice("the peer is no Kafka broker"))
+            }
+        }
+    }
 
-fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Corrupt, error.to_string()).with_source(error)
+    async fn raw_token(&mut self, token: Bytes) -> Result<Bytes, Error> {
+        let frame = frame::raw_token_frame(&token).map_err(|e| Error::new(ErrorKind::TooLarge, e.to_string()))?;
+        self.write(&frame).await?;
+        self.read_frame().await
+    }
 }
 
 /// A socket that failed in use.

@@ -1,17 +1,31 @@
 //! SASL mechanisms as pure exchanges: the server's token goes in, the client's comes out. How tokens travel is
-//! `net::connect`'s business.
+//! `net::login`'s business.
+//!
+//! Getting ready may take time and await others (a token to fetch, a ticket to ask for): [`Credentials::prepare`] does
+//! that once for each login. From there on an exchange only computes.
 
 mod plain;
+mod scram;
+mod secret;
 
-use bytes::Bytes;
+use crate::error::Error;
 
-use crate::error::{Error, ErrorKind};
+pub use scram::ScramHash;
+pub(crate) use secret::Token;
 
 /// What a client proves itself with. `Debug` never shows a secret.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) enum Credentials {
     /// RFC 4616.
     Plain(plain::Plain),
+    /// RFC 5802, RFC 7677.
+    Scram(scram::Scram),
+}
+
+/// One authentication in progress, with all that it needs.
+pub(crate) enum Exchange {
+    Plain(plain::Exchange),
+    Scram(Box<scram::Exchange>),
 }
 
 impl Credentials {
@@ -19,10 +33,19 @@ impl Credentials {
         Self::Plain(plain::Plain::new(username, password))
     }
 
+    pub(crate) fn scram(hash: ScramHash, username: &str, password: &str) -> Self {
+        Self::Scram(scram::Scram::new(hash, username, password))
+    }
+
+    pub(crate) fn delegation_token(hash: ScramHash, id: &str, hmac: &str) -> Self {
+        Self::Scram(scram::Scram::new(hash, id, hmac).delegation_token())
+    }
+
     /// The mechanism's registered name.
     pub(crate) fn mechanism(&self) -> &'static str {
         match self {
             Self::Plain(_) => plain::NAME,
+            Self::Scram(scram) => scram.mechanism(),
         }
     }
 
@@ -30,75 +53,86 @@ impl Credentials {
     pub(crate) fn problem(&self) -> Option<&'static str> {
         match self {
             Self::Plain(plain) => plain.problem(),
+            Self::Scram(scram) => scram.problem(),
         }
     }
 
-    /// A fresh exchange, one for each connection.
-    pub(crate) fn start(&self) -> Result<Exchange, Error> {
-        let session = match self {
-            Self::Plain(plain) => plain.session(),
-        };
-        session.map(|session| Exchange { session, finished: false }).map_err(|e| failed(&e))
+    /// What to look at when the broker refuses them.
+    pub(crate) fn advice(&self) -> &'static str {
+        match self {
+            Self::Plain(_) => "check user name and password",
+            Self::Scram(_) => {
+                "check user name and password, and that the user has a SCRAM credential of this very hash on the cluster"
+            }
+        }
     }
-}
 
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Credentials({}, …)", self.mechanism())
+    /// A fresh exchange with the server of that host name, one for each login.
+    #[allow(clippy::unused_async, reason = "tokens and tickets have to be fetched")]
+    pub(crate) async fn prepare(&self, _host: &str) -> Result<Exchange, Error> {
+        match self {
+            Self::Plain(plain) => plain.exchange().map(Exchange::Plain),
+            Self::Scram(scram) => Ok(Exchange::Scram(Box::new(scram.exchange(scram::Nonce::random()?)))),
+        }
     }
-}
-
-/// One authentication in progress.
-pub(crate) struct Exchange {
-    session: rsasl::prelude::Session,
-    finished: bool,
 }
 
 impl Exchange {
-    /// Takes the server's token (`None` at the start) and gives the next one to send; `None` once there is nothing to say.
-    pub(crate) fn step(&mut self, from_server: Option<&[u8]>) -> Result<Option<Bytes>, Error> {
-        if self.finished {
-            return Ok(None);
+    /// Takes the server's token (`None` at the start) and gives the next one to send; `None` once there is nothing to say
+    /// and the server has proved what the mechanism lets it prove.
+    pub(crate) fn step(&mut self, from_server: Option<&[u8]>) -> Result<Option<Token>, Error> {
+        match self {
+            Self::Plain(exchange) => exchange.step(from_server),
+            Self::Scram(exchange) => exchange.step(from_server),
         }
-        let mut token = Vec::new();
-        let state = self.session.step(from_server, &mut token).map_err(|e| failed(&e))?;
-        self.finished = state.is_finished();
-        Ok(state.has_sent_message().then(|| token.into()))
     }
-}
 
-fn failed(error: &dyn std::error::Error) -> Error {
-    Error::new(ErrorKind::Authentication, format!("the SASL exchange could not be made: {error}"))
+    /// Whether a step may compute for so long that it belongs on a thread of its own.
+    pub(crate) fn is_costly(&self) -> bool {
+        matches!(self, Self::Scram(_))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn plain_says_user_and_password_once_and_then_nothing() {
-        let mut exchange = Credentials::plain("etl", "pass word").start().unwrap();
-        assert_eq!(exchange.step(None).unwrap().as_deref(), Some(&b"\0etl\0pass word"[..]));
+    async fn first_token(credentials: &Credentials) -> Result<Option<Token>, Error> {
+        credentials.prepare("kafka").await?.step(None)
+    }
+
+    #[tokio::test]
+    async fn plain_says_user_and_password_once_and_then_nothing() {
+        let mut exchange = Credentials::plain("etl", "pass word").prepare("kafka").await.unwrap();
+        assert_eq!(exchange.step(None).unwrap().unwrap().as_slice(), b"\0etl\0pass word");
         assert_eq!(exchange.step(Some(b"")).unwrap(), None);
     }
 
-    #[test]
-    fn text_goes_out_as_utf8() {
-        let mut exchange = Credentials::plain("用户", "п\u{e4}ss").start().unwrap();
-        assert_eq!(exchange.step(None).unwrap().unwrap(), "\0用户\0п\u{e4}ss".as_bytes());
+    #[tokio::test]
+    async fn text_goes_out_as_utf8() {
+        let token = first_token(&Credentials::plain("用户", "п\u{e4}ss")).await.unwrap().unwrap();
+        assert_eq!(token.as_slice(), "\0用户\0п\u{e4}ss".as_bytes());
     }
 
-    #[test]
-    fn what_plain_cannot_carry_is_refused_without_being_shown() {
+    #[tokio::test]
+    async fn what_plain_cannot_carry_is_refused_without_being_shown() {
         for (username, password) in [("", "secret"), ("etl", ""), ("e\0tl", "secret"), ("etl", "sec\0ret")] {
             let credentials = Credentials::plain(username, password);
             assert!(credentials.problem().is_some());
             assert!(!format!("{credentials:?}").contains("sec"));
-            if let Ok(mut exchange) = credentials.start() {
-                let error = exchange.step(None).unwrap_err();
-                assert!(!format!("{error} {error:?}").contains("sec\0"), "{error}");
-            }
+            let error = first_token(&credentials).await.unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("sec\0"), "{error}");
         }
         assert!(Credentials::plain("etl", "secret").problem().is_none());
+    }
+
+    #[test]
+    fn credentials_are_never_shown() {
+        for credentials in
+            [Credentials::plain("etl", "hunter2"), Credentials::scram(ScramHash::Sha256, "etl", "hunter2")]
+        {
+            let shown = format!("{credentials:?}");
+            assert!(shown.contains("etl") && !shown.contains("hunter2"), "{shown}");
+        }
     }
 }

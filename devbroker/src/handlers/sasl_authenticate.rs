@@ -1,4 +1,6 @@
-//! SaslAuthenticate: the PLAIN token.
+//! SaslAuthenticate: a token, and how long the login lasts.
+
+use std::time::Duration;
 
 use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::{SaslAuthenticateRequest, SaslAuthenticateResponse};
@@ -11,12 +13,22 @@ impl Serve for SaslAuthenticateRequest {
     }
 
     async fn serve(self, call: &mut Call<'_>) -> Reply<SaslAuthenticateResponse> {
-        match call.sasl.token(&self.auth_bytes.0) {
-            Ok(()) => Reply::Answer(SaslAuthenticateResponse::default()),
-            Err((error @ ErrorCode::ILLEGAL_SASL_STATE, why)) => Reply::Answer(failed(error, why)),
-            Err((error, why)) => Reply::AnswerAndClose(failed(error, why), why.to_owned()),
+        let logins = &call.shared.settings.logins;
+        match call.sasl.token(logins, &self.auth_bytes.0, call.shared.moment()) {
+            Ok(answer) => Reply::Answer(SaslAuthenticateResponse {
+                auth_bytes: answer.token.into(),
+                // What a version 0 cannot say is enforced all the same, as in Kafka.
+                session_lifetime_ms: if call.version == 0 { 0 } else { milliseconds(answer.lifetime) },
+                ..SaslAuthenticateResponse::default()
+            }),
+            Err((error @ ErrorCode::ILLEGAL_SASL_STATE, why)) => Reply::Answer(failed(error, &why)),
+            Err((error, why)) => Reply::AnswerAndClose(failed(error, &why), why),
         }
     }
+}
+
+fn milliseconds(lifetime: Option<Duration>) -> i64 {
+    lifetime.map_or(0, |lifetime| i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn failed(error_code: ErrorCode, why: &str) -> SaslAuthenticateResponse {

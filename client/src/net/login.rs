@@ -1,0 +1,127 @@
+//! Authentication over whatever carries it: a fresh socket, or a connection in use (KIP-368). SaslHandshake names the
+//! mechanism, then the tokens travel: in SaslAuthenticate after a handshake of version 1, raw after version 0.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ottla_protocol::messages::{
+    Message, Request, SaslAuthenticateRequest, SaslHandshakeRequest, SaslHandshakeResponse,
+};
+use ottla_protocol::{ApiKey, ErrorCode};
+
+use crate::core::versions::Versions;
+use crate::error::{Error, ErrorKind};
+use crate::sasl::{Credentials, Exchange, Token};
+
+/// What carries a login.
+pub(crate) trait Carrier: Send {
+    /// Asks and gives the answer's body; errors name the API.
+    fn ask<R: Request>(&mut self, version: i16, request: &R) -> impl Future<Output = Result<Bytes, Error>> + Send;
+
+    /// Sends a token without any header and gives what comes back the same way.
+    fn raw_token(&mut self, token: Bytes) -> impl Future<Output = Result<Bytes, Error>> + Send;
+}
+
+/// Logs in. Gives the time after which the broker wants the client authenticated again; `None` for never.
+pub(crate) async fn log_in(
+    carrier: &mut impl Carrier,
+    credentials: &Credentials,
+    exchange: Exchange,
+    versions: &Versions,
+) -> Result<Option<Duration>, Error> {
+    let version = pick(versions, ApiKey::SASL_HANDSHAKE, SaslHandshakeRequest::VERSIONS)?;
+    let mechanism = credentials.mechanism();
+    let request = SaslHandshakeRequest { mechanism: mechanism.to_owned() };
+    let answer = SaslHandshakeResponse::read(version, carrier.ask(version, &request).await?).map_err(corrupt)?;
+    check_handshake(mechanism, &answer)?;
+    if version == 0 {
+        return send_raw_tokens(carrier, credentials, exchange).await.map(|()| None);
+    }
+    let version = pick(versions, ApiKey::SASL_AUTHENTICATE, SaslAuthenticateRequest::VERSIONS)?;
+    send_tokens(carrier, credentials, exchange, version).await
+}
+
+fn pick(versions: &Versions, api: ApiKey, ours: std::ops::RangeInclusive<i16>) -> Result<i16, Error> {
+    let no_sasl = "the broker takes no SASL on this port, or is too old for it";
+    versions.pick(api, ours).map_err(|e| Error::new(ErrorKind::Versions, e.to_string()).advice(no_sasl))
+}
+
+async fn send_tokens(
+    carrier: &mut impl Carrier,
+    credentials: &Credentials,
+    exchange: Exchange,
+    version: i16,
+) -> Result<Option<Duration>, Error> {
+    let (mut exchange, mut token) = step(exchange, None).await?;
+    let mut lifetime_ms = 0;
+    while let Some(bytes) = token {
+        let request = SaslAuthenticateRequest { auth_bytes: owned(bytes).into() };
+        let body = carrier.ask(version, &request).await?;
+        let answer = <SaslAuthenticateRequest as Request>::Response::read(version, body).map_err(corrupt)?;
+        if !answer.error_code.is_ok() {
+            let error = Error::from_code(answer.error_code).said(answer.error_message.as_deref());
+            return Err(error.in_api(ApiKey::SASL_AUTHENTICATE).advice(credentials.advice()));
+        }
+        lifetime_ms = answer.session_lifetime_ms;
+        // The last answer has to be stepped too: SCRAM's server proves itself in it.
+        (exchange, token) = step(exchange, Some(answer.auth_bytes.0)).await?;
+    }
+    Ok(u64::try_from(lifetime_ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis))
+}
+
+/// Brokers before 1.0. A refusal is just a close; PLAIN's success is a frame of length zero.
+async fn send_raw_tokens(
+    carrier: &mut impl Carrier,
+    credentials: &Credentials,
+    exchange: Exchange,
+) -> Result<(), Error> {
+    let (mut exchange, mut token) = step(exchange, None).await?;
+    while let Some(bytes) = token {
+        let answer = carrier.raw_token(owned(bytes)).await.map_err(|e| match e.kind() {
+            ErrorKind::Disconnected => Error::new(
+                ErrorKind::Authentication,
+                "the broker closed the connection after the credentials, which is how brokers before 1.0 refuse them",
+            )
+            .advice(credentials.advice()),
+            _ => e,
+        })?;
+        (exchange, token) = step(exchange, Some(answer)).await?;
+    }
+    Ok(())
+}
+
+/// One step; on a thread of its own if a server may make it long. A caller who gives up leaves at most that one step
+/// behind, and its length is bounded.
+async fn step(mut exchange: Exchange, from_server: Option<Bytes>) -> Result<(Exchange, Option<Token>), Error> {
+    let costly = exchange.is_costly();
+    let work = move || {
+        let token = exchange.step(from_server.as_deref())?;
+        Ok((exchange, token))
+    };
+    let done = if costly { tokio::task::spawn_blocking(work).await } else { Ok(work()) };
+    done.unwrap_or_else(|e| Err(Error::new(ErrorKind::Closed, format!("the login was cut off: {e}"))))
+}
+
+/// The token as the messages take it; erased with its last reference.
+fn owned(token: Token) -> Bytes {
+    Bytes::from_owner(token)
+}
+
+fn check_handshake(mechanism: &str, answer: &SaslHandshakeResponse) -> Result<(), Error> {
+    let error = match answer.error_code {
+        ErrorCode::NONE => return Ok(()),
+        ErrorCode::ILLEGAL_SASL_STATE => Error::from_code(answer.error_code)
+            .advice("the broker takes no SASL on this port: connect without credentials"),
+        ErrorCode::UNSUPPORTED_SASL_MECHANISM => Error::from_code(answer.error_code).advice(&format!(
+            "asked for {mechanism}, the broker has {}",
+            if answer.mechanisms.is_empty() { "none".to_owned() } else { answer.mechanisms.join(", ") }
+        )),
+        code => Error::from_code(code),
+    };
+    Err(error.in_api(ApiKey::SASL_HANDSHAKE))
+}
+
+pub(super) fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Corrupt, error.to_string()).with_source(error)
+}
