@@ -29,6 +29,8 @@ pub(crate) mod dns;
 pub(crate) mod enctype;
 pub(crate) mod error;
 pub(crate) mod error_code;
+#[cfg(test)]
+mod files_real;
 pub(crate) mod kdc;
 pub(crate) mod key;
 pub(crate) mod keytab;
