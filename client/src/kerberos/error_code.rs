@@ -73,6 +73,8 @@ impl KrbErrorCode {
     pub(crate) const PREAUTH_FAILED: Self = Self(24);
     /// The ordinary first answer: its `e-data` says how to prove oneself.
     pub(crate) const PREAUTH_REQUIRED: Self = Self(25);
+    /// The KDC cannot serve now; another one may.
+    pub(crate) const SVC_UNAVAILABLE: Self = Self(29);
     /// Ticket or authenticator cannot be decrypted.
     pub(crate) const BAD_INTEGRITY: Self = Self(31);
     /// The ticket has expired.

@@ -5,18 +5,23 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ottla_brokers::{Kdc, KdcOptions, KinitWith, run};
 
 use super::ccache::CredentialCache;
 use super::config::{Krb5Config, Sources};
+use super::crypto::Crypto;
 use super::dns::ResolvConf;
 use super::enctype::Enctype;
 use super::error::KerberosError;
+use super::error_code::KrbErrorCode;
 use super::kdc::{Patience, Transport, Via};
-use super::keytab::Keytab;
+use super::keytab::{Keytab, KeytabEntry};
+use super::messages::{Exchange, KdcReq, KdcReqBody, KrbError, Message as _, MethodData};
 use super::principal::{Principal, PrincipalName};
+use super::ticket::HeldTicket;
+use super::time::KerberosTime;
 
 const PASSWORD: KinitWith<'_> = KinitWith::Password("alice-secret");
 
@@ -46,8 +51,8 @@ fn text(path: &Path) -> &str {
 
 /// A line for each key as `klist -k -e -K` writes it, without the columns' spaces.
 fn as_klist(keytab: &Keytab) -> Vec<String> {
-    let line = |entry: &super::keytab::KeytabEntry| {
-        let key: String = entry.key.bytes.iter().map(|b| format!("{b:02x}")).collect();
+    let line = |entry: &KeytabEntry| {
+        let key = entry.key.bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().concat();
         format!("{} {} ({}) (0x{key})", entry.kvno, entry.principal, entry.key.enctype)
     };
     keytab.entries().iter().map(line).collect()
@@ -126,7 +131,7 @@ fn caches_of_kinit_are_read_in_every_version_and_ours_serve_klist_and_kvno() {
         let (tgt, service) =
             (cache.tgt().unwrap(), cache.service(&PrincipalName::service("kafka", "localhost")).unwrap());
         assert_eq!(tgt.session_key.bytes.len(), tgt.session_key.enctype.key_length().unwrap());
-        assert_eq!(tgt.flags & super::ticket::HeldTicket::INITIAL, super::ticket::HeldTicket::INITIAL);
+        assert_eq!(tgt.flags & HeldTicket::INITIAL, HeldTicket::INITIAL);
         assert!(tgt.renew_till.unwrap() > tgt.auth_time && tgt.end_time > tgt.start_time);
         assert_eq!(service.server.realm, "TEST.LOCAL");
         assert_eq!(cache.tickets().count(), 2, "version {version}: notes are no tickets");
@@ -154,34 +159,24 @@ fn the_offset_of_the_kdcs_clock_is_in_the_cache() {
     assert!((990..=1010).contains(&seconds), "{seconds}");
 }
 
-fn der(tag: u8, content: &[u8]) -> Vec<u8> {
-    let mut out = vec![tag];
-    match content.len() {
-        short @ 0..=127 => out.push(short as u8),
-        long => out.extend([&[0x82][..], &(long as u16).to_be_bytes()].concat()),
-    }
-    out.extend(content);
-    out
+fn as_req(name: &str) -> Vec<u8> {
+    let body = KdcReqBody {
+        options: 0,
+        client: Some(PrincipalName::new(PrincipalName::NT_PRINCIPAL, [name])),
+        realm: "TEST.LOCAL".to_owned(),
+        server: Some(PrincipalName::krbtgt("TEST.LOCAL")),
+        till: KerberosTime::from(SystemTime::now()).plus_seconds(3600),
+        renew_till: None,
+        nonce: 5,
+        enctypes: Enctype::DEFAULT.into(),
+    };
+    KdcReq { exchange: Exchange::As, padata: MethodData::default(), body }.to_der().to_vec()
 }
 
-/// An AS-REQ of this name, written here by hand (RFC 4120 §5.4.1).
-fn as_req(name: &str) -> Vec<u8> {
-    let number = |tag, bytes: &[u8]| der(tag, &der(2, bytes));
-    let names = |kind, parts: &[&str]| {
-        let parts: Vec<_> = parts.iter().map(|part| der(0x1b, part.as_bytes())).collect();
-        der(0x30, &[number(0xa0, &[kind]), der(0xa1, &der(0x30, &parts.concat()))].concat())
-    };
-    let body = [
-        der(0xa0, &der(3, &[0; 5])),
-        der(0xa1, &names(1, &[name])),
-        der(0xa2, &der(0x1b, b"TEST.LOCAL")),
-        der(0xa3, &names(2, &["krbtgt", "TEST.LOCAL"])),
-        der(0xa5, &der(0x18, b"20370101000000Z")),
-        number(0xa7, &[1, 2, 3, 4]),
-        der(0xa8, &der(0x30, &der(2, &[18]))),
-    ];
-    let body = der(0xa4, &der(0x30, &body.concat()));
-    der(0x6a, &der(0x30, &[number(0xa1, &[5]), number(0xa2, &[10]), body].concat()))
+/// What the KDC says of a name.
+async fn refusal(transport: &Transport, name: &str, via: Via) -> KrbErrorCode {
+    let reply = transport.exchange("TEST.LOCAL", &as_req(name), via).await.unwrap();
+    KrbError::from_der(&reply).unwrap().code
 }
 
 fn transport(kdc: &Kdc, change: impl FnOnce(ottla_brokers::Krb5Conf) -> ottla_brokers::Krb5Conf) -> Transport {
@@ -197,17 +192,17 @@ async fn a_kdc_answers_by_udp_and_by_tcp_and_one_that_is_dead_is_passed_over() {
     let kdc = kdc_with_alice(KdcOptions::default());
     for via in [Via::Configured, Via::Tcp] {
         let transport = transport(&kdc, |conf| conf);
-        let reply = transport.exchange("TEST.LOCAL", &as_req("nobody"), via).await.unwrap();
-        assert_eq!(reply[0], 0x7e, "KRB-ERROR");
+        assert_eq!(refusal(&transport, "nobody", via).await, KrbErrorCode::C_PRINCIPAL_UNKNOWN);
+        assert_eq!(refusal(&transport, "alice", via).await, KrbErrorCode::PREAUTH_REQUIRED);
         let long = "n".repeat(1500);
-        assert!(transport.exchange("TEST.LOCAL", &as_req(&long), via).await.is_ok());
+        assert_eq!(refusal(&transport, &long, via).await, KrbErrorCode::C_PRINCIPAL_UNKNOWN);
     }
     let dead = format!("127.0.0.1:{}", ottla_brokers::free_port().unwrap());
     let beside = transport(&kdc, |mut conf| {
         conf.realms[0].1.insert(0, dead.clone());
         conf
     });
-    assert!(beside.exchange("TEST.LOCAL", &as_req("nobody"), Via::Configured).await.is_ok());
+    assert_eq!(refusal(&beside, "nobody", Via::Configured).await, KrbErrorCode::C_PRINCIPAL_UNKNOWN);
     kdc.stop();
     match beside.exchange("TEST.LOCAL", &as_req("nobody"), Via::Configured).await.unwrap_err() {
         KerberosError::Unreachable { tried, .. } => {
@@ -216,5 +211,25 @@ async fn a_kdc_answers_by_udp_and_by_tcp_and_one_that_is_dead_is_passed_over() {
             }
         }
         other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs MIT's KDC: run testdata/test"]
+async fn a_reply_that_does_not_fit_into_udp_comes_by_tcp() {
+    let kdc = kdc_with_alice(KdcOptions { max_datagram: Some(120), ..KdcOptions::default() });
+    let transport = transport(&kdc, |conf| conf);
+    assert_eq!(refusal(&transport, "alice", Via::Configured).await, KrbErrorCode::PREAUTH_REQUIRED);
+}
+
+#[test]
+#[ignore = "needs MIT's KDC: run testdata/test"]
+fn a_keytab_has_the_keys_that_the_password_makes() {
+    let kdc = kdc_with_alice(KdcOptions::default());
+    let keytab = Keytab::load(&kdc.keytab("alice.keytab", &["alice"]).unwrap()).unwrap();
+    assert_eq!(keytab.enctypes(&alice()).len(), 4);
+    for enctype in keytab.enctypes(&alice()) {
+        let key = Crypto::default().string_to_key(enctype, b"alice-secret", b"TEST.LOCALalice", None).unwrap();
+        assert!(keytab.find(&alice(), enctype, None).unwrap().key.bytes == key.bytes, "{enctype}");
     }
 }

@@ -3,7 +3,7 @@
 mod address;
 mod plan;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +16,8 @@ use tokio::time::{Instant, timeout_at};
 use super::config::Krb5Config;
 use super::dns::{self, ResolvConf, connected_udp};
 use super::error::KerberosError;
+use super::error_code::KrbErrorCode;
+use super::messages::{KrbError, Message as _};
 use address::{Address, Protocol};
 use plan::Attempt;
 
@@ -33,7 +35,7 @@ const DNS_KEPT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_h
 pub(crate) enum Via {
     /// By UDP up to the size in `udp_preference_limit`, else by TCP.
     Configured,
-    /// By TCP, after KRB_ERR_RESPONSE_TOO_BIG (52).
+    /// By TCP alone.
     Tcp,
 }
 
@@ -61,9 +63,10 @@ impl Transport {
         Self { config, resolv_conf, patience, realms: Mutex::default() }
     }
 
-    /// Sends a request to a realm's KDCs, one after the other, and gives the first reply, which may be a KRB-ERROR. Trying
-    /// ends after [`Patience::whole`]. If nobody answers, [`KerberosError::Unreachable`] lists each address with what came
-    /// of it.
+    /// Sends a request to a realm's KDCs, one after the other, and gives the first reply, which may be a KRB-ERROR. A reply
+    /// too big for UDP (52) is asked for again by TCP; a KDC that says that it is not available (29) is passed over while
+    /// there is another. Trying ends after [`Patience::whole`]. If nobody answers, [`KerberosError::Unreachable`] lists each
+    /// address with what came of it.
     pub(crate) async fn exchange(&self, realm: &str, request: &[u8], via: Via) -> Result<Vec<u8>, KerberosError> {
         let deadline = Instant::now() + self.patience.whole;
         let mut tried = Vec::new();
@@ -72,26 +75,41 @@ impl Transport {
             tried.push(format!("no answer of DNS within {:?}", self.patience.whole));
             Vec::new()
         });
-        for attempt in self.plan(realm, &addresses, request.len(), via) {
-            match self.attempt(&attempt, request, deadline).await {
-                Ok(reply) => {
-                    self.change(realm, |known| known.good = Some(attempt));
-                    return Ok(reply);
-                }
-                Err(problem) => {
-                    let line = format!("{} by {}: {problem}", attempt.address, attempt.protocol);
-                    // The second round rarely tells anything new.
-                    if !tried.contains(&line) {
-                        tried.push(line);
+        let mut plan = VecDeque::from(self.plan(realm, &addresses, request.len(), via));
+        let mut unavailable = None;
+        while let Some(attempt) = plan.pop_front() {
+            let problem = match self.attempt(&attempt, request, deadline).await {
+                Err(problem) => problem,
+                Ok(reply) => match refusal(&reply) {
+                    Some(KrbErrorCode::RESPONSE_TOO_BIG) if attempt.protocol == Protocol::Udp => {
+                        if let Some(instead) = self.by_tcp_instead(&attempt) {
+                            plan.push_front(instead);
+                        }
+                        "the reply is too big for UDP".to_owned()
                     }
-                }
-            }
+                    Some(KrbErrorCode::SVC_UNAVAILABLE) => {
+                        unavailable = Some(reply);
+                        "it is not available".to_owned()
+                    }
+                    _ => {
+                        self.change(realm, |known| known.good = Some(attempt));
+                        return Ok(reply);
+                    }
+                },
+            };
+            note(&mut tried, format!("{} by {}: {problem}", attempt.address, attempt.protocol));
             if Instant::now() >= deadline {
-                tried.push(format!("given up after {:?}", self.patience.whole));
+                note(&mut tried, format!("given up after {:?}", self.patience.whole));
                 break;
             }
         }
-        Err(KerberosError::Unreachable { realm: realm.to_owned(), tried })
+        unavailable.ok_or_else(|| KerberosError::Unreachable { realm: realm.to_owned(), tried })
+    }
+
+    fn by_tcp_instead(&self, attempt: &Attempt) -> Option<Attempt> {
+        let address = attempt.address.clone();
+        let takes = address.takes(Protocol::Tcp);
+        takes.then_some(Attempt { address, protocol: Protocol::Tcp, wait: self.patience.connect })
     }
 
     fn plan(&self, realm: &str, addresses: &[Address], size: usize, via: Via) -> Vec<Attempt> {
@@ -238,6 +256,18 @@ async fn read_framed(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
 
 fn late(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("{what} in time"))
+}
+
+/// The second round rarely tells anything new.
+fn note(tried: &mut Vec<String>, line: String) {
+    if !tried.contains(&line) {
+        tried.push(line);
+    }
+}
+
+/// The code of a KRB-ERROR. One that cannot be read is the caller's to complain about.
+fn refusal(reply: &[u8]) -> Option<KrbErrorCode> {
+    KrbError::from_der(reply).ok().map(|error| error.code)
 }
 
 /// The tags of AS-REP, TGS-REP and KRB-ERROR (RFC 4120 §5.10): something else answers on that port otherwise.

@@ -7,6 +7,8 @@ use tokio::net::{TcpListener, UdpSocket};
 
 use super::*;
 use crate::kerberos::config::{ConfigFiles, Sources};
+use crate::kerberos::principal::Principal;
+use crate::kerberos::time::KerberosTime;
 
 /// A KRB-ERROR's first bytes; what is behind the tag is the caller's business.
 const REPLY: &[u8] = &[0x7e, 3, b'a', b'n', b's'];
@@ -110,12 +112,52 @@ async fn a_small_request_goes_by_udp_and_a_large_one_by_tcp() {
 }
 
 #[tokio::test]
-async fn after_a_reply_too_big_for_udp_only_tcp_is_used() {
+async fn by_tcp_alone_is_by_tcp_alone() {
     let kdc = Fake::start(Some(REPLY), Some(framed(REPLY))).await;
     let transport = transport(&[kdc.address]);
     transport.exchange("R", b"ask", Via::Configured).await.unwrap();
     transport.exchange("R", b"ask", Via::Tcp).await.unwrap();
     assert_eq!(kdc.asked(), (1, 1));
+}
+
+/// A KRB-ERROR with this code, for as long as the tests run.
+fn krb_error(code: KrbErrorCode) -> &'static [u8] {
+    let error = KrbError {
+        server_time: KerberosTime::at(0),
+        code,
+        client_realm: None,
+        client_name: None,
+        server: Principal::parse("krbtgt/R@R", None).unwrap(),
+        text: None,
+        data: None,
+    };
+    error.to_der().to_vec().leak()
+}
+
+#[tokio::test]
+async fn a_reply_too_big_for_udp_is_asked_for_by_tcp_at_the_same_kdc_and_that_is_remembered() {
+    let too_big = krb_error(KrbErrorCode::RESPONSE_TOO_BIG);
+    let kdc = Fake::start(Some(too_big), Some(framed(REPLY))).await;
+    let other = Fake::start(Some(REPLY), Some(framed(REPLY))).await;
+    let transport = transport(&[kdc.address, other.address]);
+    for _ in 0..2 {
+        assert_eq!(transport.exchange("R", b"ask", Via::Configured).await.unwrap(), REPLY);
+    }
+    assert_eq!((kdc.asked(), other.asked()), ((1, 2), (0, 0)));
+    let udp_alone = self::transport(&[format!("udp/{}", kdc.address)]);
+    let tried = tried(udp_alone.exchange("R", b"ask", Via::Configured).await.unwrap_err());
+    assert!(tried[0].contains("too big for UDP") && tried.len() == 1, "{tried:?}");
+}
+
+#[tokio::test]
+async fn a_kdc_that_is_not_available_is_passed_over_while_there_is_another() {
+    let unavailable = krb_error(KrbErrorCode::SVC_UNAVAILABLE);
+    let ill = Fake::start(Some(unavailable), None).await;
+    let good = Fake::start(Some(REPLY), None).await;
+    let both = transport(&[ill.address, good.address]);
+    assert_eq!(both.exchange("R", b"ask", Via::Configured).await.unwrap(), REPLY);
+    let alone = transport(&[ill.address]);
+    assert_eq!(alone.exchange("R", b"ask", Via::Configured).await.unwrap(), unavailable);
 }
 
 #[tokio::test]
