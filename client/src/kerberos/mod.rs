@@ -31,6 +31,7 @@ pub(crate) mod error;
 pub(crate) mod error_code;
 #[cfg(test)]
 mod files_real;
+pub(crate) mod gss;
 pub(crate) mod kdc;
 pub(crate) mod key;
 pub(crate) mod keytab;
