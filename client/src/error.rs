@@ -37,6 +37,8 @@ pub enum ErrorKind {
     Resolve,
     /// No connection could be made.
     Connect,
+    /// The TLS handshake failed: a certificate, a name, a version or a cipher, on one side or the other.
+    Tls,
     /// The broker refused the credentials or the mechanism.
     Authentication,
     /// The broker and this client have no version of an API in common.

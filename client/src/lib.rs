@@ -39,7 +39,7 @@
 //! # What it does not do, on purpose
 //!
 //! No blocking calls and no runtime of its own: it runs on the caller's Tokio. No unbounded queue and no hidden thread. No
-//! broker before 0.11, which has no record batches v2. Not yet: consumer groups, transactions, TLS, and SASL/GSSAPI.
+//! broker before 0.11, which has no record batches v2. Not yet: consumer groups, transactions, and SASL/GSSAPI.
 
 mod admin;
 mod client;
@@ -61,7 +61,7 @@ pub use crate::core::isolation::Isolation;
 pub use crate::core::partitioner::Unkeyed;
 pub use admin::{Created, NewTopic};
 pub use client::{Broker, Client, Partition, Topic};
-pub use config::ClientBuilder;
+pub use config::{ClientBuilder, Pem, TlsIdentity, TlsOptions, TlsVersion, TrustedCa};
 pub use consumer::{Consumer, ConsumerOptions, Fetched, Records};
 pub use error::{Error, ErrorKind};
 pub use offsets::{Committed, OffsetAt};

@@ -19,6 +19,8 @@ pub(crate) const MAX_FRAME: usize = ottla_protocol::frame::DEFAULT_LIMIT;
 pub struct Builder {
     listen: String,
     nodes: usize,
+    #[cfg(feature = "tls")]
+    tls: Option<crate::tls::Options>,
     pub(crate) settings: Settings,
 }
 
@@ -31,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) logins: Logins,
     /// How often SCRAM passwords are hashed.
     scram_iterations: u32,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::tls::Acceptor>,
     pub(crate) session_timeout: RangeInclusive<Duration>,
     pub(crate) rebalance_delay: Duration,
     pub(crate) fetch_sessions: usize,
@@ -41,12 +45,16 @@ impl Default for Builder {
         Self {
             listen: "127.0.0.1:0".to_owned(),
             nodes: 1,
+            #[cfg(feature = "tls")]
+            tls: None,
             settings: Settings {
                 release: Release::default(),
                 auto_create: true,
                 topics: TopicDefaults { partitions: 1, replicas: 1, max_message_bytes: 1_000_012 },
                 logins: Logins::default(),
                 scram_iterations: 4096,
+                #[cfg(feature = "tls")]
+                tls: None,
                 session_timeout: Duration::from_secs(6)..=Duration::from_mins(30),
                 rebalance_delay: Duration::ZERO,
                 fetch_sessions: 1000,
@@ -158,9 +166,35 @@ impl Builder {
         self
     }
 
+    /// Speaks TLS on every node, with this certificate (its chain, in PEM) and its key (PEM, not encrypted). With
+    /// `client_ca` (PEM) clients have to show a certificate of that authority (`ssl.client.auth=required`).
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, certificate: &str, key: &str, client_ca: Option<&str>) -> Self {
+        self.tls = Some(crate::tls::Options {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            client_ca: client_ca.map(str::to_owned),
+            versions: self.tls.take().map(|tls| tls.versions).unwrap_or_default(),
+        });
+        self
+    }
+
+    /// Which versions of TLS are taken (`ssl.enabled.protocols`); 1.2 and 1.3 unless said otherwise. Without
+    /// [`Builder::tls`] the broker does not start.
+    #[cfg(feature = "tls")]
+    pub fn tls_versions(mut self, versions: &[crate::TlsVersion]) -> Self {
+        self.tls.get_or_insert_default().versions = versions.to_vec();
+        self
+    }
+
     /// Starts the broker on the current tokio runtime. Every node listens when this returns.
-    pub async fn start(self) -> Result<DevBroker, Error> {
+    #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "only TLS is made ready here"))]
+    pub async fn start(mut self) -> Result<DevBroker, Error> {
         let (host, port) = self.check()?;
+        #[cfg(feature = "tls")]
+        {
+            self.settings.tls = self.tls.as_ref().map(crate::tls::Acceptor::new).transpose()?;
+        }
         DevBroker::start(&host, port, self.nodes, self.settings).await
     }
 

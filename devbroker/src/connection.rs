@@ -17,6 +17,7 @@ use crate::faults::{Instead, Plan};
 use crate::handlers::{self, Call, Outcome};
 use crate::sasl::{Gate, Sasl, Stage};
 use crate::shared::Shared;
+use crate::stream::Stream;
 
 /// The largest frame before a client has authenticated (`SaslServerAuthenticator.MAX_RECEIVE_SIZE`).
 const MAX_FRAME_BEFORE_SASL: usize = 524_288;
@@ -31,8 +32,7 @@ const MAX_SLICES: usize = 64;
 pub(crate) struct Connection {
     shared: Arc<Shared>,
     node: i32,
-    peer: SocketAddr,
-    stream: TcpStream,
+    stream: Stream,
     received: BytesMut,
     sasl: Sasl,
 }
@@ -52,15 +52,16 @@ enum End {
 }
 
 impl Connection {
-    pub(crate) fn new(shared: Arc<Shared>, node: i32, peer: SocketAddr, stream: TcpStream) -> Self {
-        let sasl = Sasl::new(&shared.settings.logins);
-        Self { shared, node, peer, stream, received: BytesMut::new(), sasl }
-    }
-
-    /// Serves the client until one side closes.
-    pub(crate) async fn run(mut self) {
-        let (node, peer) = (self.node, self.peer);
-        match self.serve().await {
+    /// Serves a client until one side closes.
+    pub(crate) async fn run(shared: Arc<Shared>, node: i32, peer: SocketAddr, socket: TcpStream) {
+        let served = async {
+            // Answers are written whole; waiting for more would only delay them.
+            socket.set_nodelay(true)?;
+            let stream = protect(&shared, socket).await?;
+            let sasl = Sasl::new(&shared.settings.logins);
+            Self { shared, node, stream, received: BytesMut::new(), sasl }.serve().await
+        };
+        match served.await {
             Ok(()) | Err(End::Closed) => debug!(node, %peer, "connection closed"),
             Err(End::Io(error)) => debug!(node, %peer, %error, "connection lost"),
             Err(end) => warn!(node, %peer, "connection closed by the broker: {end}"),
@@ -68,8 +69,6 @@ impl Connection {
     }
 
     async fn serve(&mut self) -> Result<(), End> {
-        // Answers are written whole; waiting for more would only delay them.
-        self.stream.set_nodelay(true)?;
         while let Some(frame) = self.next_frame().await? {
             if self.sasl.stage() == Stage::Raw {
                 self.raw_token(&frame).await?;
@@ -191,6 +190,25 @@ impl Connection {
             }
             first += chunks[first..].iter().take_while(|chunk| chunk.is_empty()).count();
         }
-        Ok(())
+        // TLS holds back what the socket did not take at once.
+        Ok(self.stream.flush().await?)
     }
+}
+
+/// The TLS handshake, if the listener wants one.
+#[cfg(feature = "tls")]
+async fn protect(shared: &Shared, socket: TcpStream) -> Result<Stream, End> {
+    match &shared.settings.tls {
+        None => Ok(Stream::Plain(socket)),
+        Some(tls) => {
+            let accepted = tls.accept(socket).await;
+            Ok(Stream::Tls(accepted.map_err(|e| End::Refused(format!("the TLS handshake failed: {e}")))?))
+        }
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+#[expect(clippy::unused_async, reason = "the same as with TLS")]
+async fn protect(_: &Shared, socket: TcpStream) -> Result<Stream, End> {
+    Ok(Stream::Plain(socket))
 }

@@ -11,6 +11,9 @@ pub enum Error {
     /// The address to listen on is not `host:port`.
     #[error("listen address {0:?} is not host:port; write 127.0.0.1:0 for any free port, or 127.0.0.1:9092")]
     BadAddress(String),
+    /// What TLS listeners were given is of no use.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// A setting of the builder is out of its range.
     #[error("{name} = {value}: {rule}")]
     BadSetting {

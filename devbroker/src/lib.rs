@@ -31,7 +31,8 @@
 //!
 //! ApiVersions, Metadata (with topics made on demand), CreateTopics, Produce (idempotent too), Fetch (with sessions and
 //! long polls), ListOffsets (by time too), FindCoordinator, JoinGroup, SyncGroup, Heartbeat, LeaveGroup, OffsetCommit,
-//! OffsetFetch, InitProducerId, SaslHandshake and SaslAuthenticate (PLAIN, SCRAM, OAUTHBEARER with unsecured tokens, logins that end and are renewed), each in every version of the [`Release`] it
+//! OffsetFetch, InitProducerId, SaslHandshake and SaslAuthenticate (PLAIN, SCRAM, OAUTHBEARER with unsecured tokens, logins
+//! that end and are renewed), with the feature `tls` under TLS too, each in every version of the [`Release`] it
 //! plays. It advertises nothing else. kcat, the Java client and kafka-python work with it, groups included.
 //!
 //! Where Kafka checks, it checks: checksums, sequence numbers, generations, sessions, leaders and their epochs, with
@@ -43,7 +44,7 @@
 //!   grows until [`DevBroker::delete_records_before`] or the end.
 //! - Not replicated: the nodes share one log a partition, so `acks` 1 and -1 are the same, nothing is ever lost by
 //!   [`DevBroker::kill_node`], and too few replicas happen only by a [`Fault`].
-//! - No transactions, ACLs, quotas, compaction, TLS, or message formats older than record batches v2: Produce below
+//! - No transactions, ACLs, quotas, compaction, or message formats older than record batches v2: Produce below
 //!   version 3 gets error 43, Fetch below version 4 gets 35 as soon as there is data.
 //! - Topic settings other than `max.message.bytes` are taken and do nothing.
 //! - Produce does not look into compressed batches; [`DevBroker::log`] does.
@@ -72,9 +73,14 @@ mod sasl;
 mod sequence;
 mod session;
 mod shared;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use broker::{DevBroker, FaultHandle, LogRecord};
 pub use builder::Builder;
 pub use error::Error;
 pub use faults::Fault;
 pub use release::Release;
+#[cfg(feature = "tls")]
+pub use tls::TlsVersion;

@@ -47,7 +47,7 @@ async fn run(shared: Arc<Shared>, node: i32, listener: TcpListener, mut stopped:
             _ = &mut stopped => break,
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok((stream, peer)) => {
-                    connections.spawn(Connection::new(Arc::clone(&shared), node, peer, stream).run());
+                    connections.spawn(Connection::run(Arc::clone(&shared), node, peer, stream));
                 }
                 Err(error) => {
                     warn!(node, %error, "a connection could not be accepted");

@@ -1,14 +1,17 @@
 //! The client's options: typed, with units, checked before anything is tried.
 
 mod server;
+pub(crate) mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
+use crate::net::tls::Tls;
 use crate::sasl::{Credentials, ScramHash};
 
 pub(crate) use server::Server;
+pub use tls::{Pem, TlsIdentity, TlsOptions, TlsVersion, TrustedCa};
 
 /// Longer waits mean the same as this one, and would overflow the clock.
 const LONGEST_WAIT: Duration = Duration::from_hours(365 * 24);
@@ -19,6 +22,7 @@ pub(crate) struct Options {
     pub(crate) bootstrap: Vec<Server>,
     pub(crate) client_id: Arc<str>,
     pub(crate) credentials: Option<Credentials>,
+    pub(crate) tls: Option<Arc<Tls>>,
     /// For one server: resolve, connect and authenticate.
     pub(crate) connect_timeout: Duration,
     /// From asking to the answer.
@@ -42,6 +46,7 @@ impl Default for Options {
             bootstrap: Vec::new(),
             client_id: Arc::from("ottla"),
             credentials: None,
+            tls: None,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             api_timeout: Duration::from_mins(1),
@@ -91,6 +96,7 @@ impl Options {
 pub struct ClientBuilder {
     options: Options,
     bootstrap: Vec<String>,
+    tls: Option<TlsOptions>,
 }
 
 impl ClientBuilder {
@@ -129,6 +135,13 @@ impl ClientBuilder {
     #[must_use]
     pub fn sasl_delegation_token(mut self, hash: ScramHash, token_id: &str, hmac: &str) -> Self {
         self.options.credentials = Some(Credentials::delegation_token(hash, token_id, hmac));
+        self
+    }
+
+    /// TLS on every connection. Without it everything goes over plain TCP.
+    #[must_use]
+    pub fn tls(mut self, tls: TlsOptions) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -207,6 +220,14 @@ impl ClientBuilder {
         }
         if let Some(problem) = options.credentials.as_ref().and_then(Credentials::problem) {
             wrong.push(problem.to_owned());
+        }
+        match self.tls.map(Tls::new) {
+            Some(Ok(tls)) => {
+                tls.warn();
+                options.tls = Some(Arc::new(tls));
+            }
+            Some(Err(problems)) => wrong.extend(problems),
+            None => {}
         }
         if options.client_id.len() > i16::MAX as usize {
             wrong.push("client_id is longer than 32767 bytes".to_owned());

@@ -1,4 +1,4 @@
-//! From an address to a connection that is ready: resolve, connect, agree on versions, authenticate. One deadline covers
+//! From an address to a connection that is ready: resolve, connect, TLS, agree on versions, authenticate. One deadline covers
 //! all of it, and an error names the stage.
 
 use std::io;
@@ -14,6 +14,7 @@ use ottla_protocol::messages::{ApiVersionsRequest, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::stream::Stream;
 use crate::config::{Options, Server};
 use crate::core::versions::{Negotiation, Refusal, Step, Versions};
 use crate::error::{Error, ErrorKind};
@@ -25,7 +26,7 @@ const HANDSHAKE_FRAME_LIMIT: usize = 512 * 1024;
 
 /// A socket on which asking may begin.
 pub(crate) struct Established {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     /// Bytes read beyond the handshake; a correct broker sends none.
     pub(crate) buffer: BytesMut,
     pub(crate) versions: Versions,
@@ -44,7 +45,14 @@ pub(crate) async fn establish(server: &Server, peer: &Arc<str>, options: &Option
         }
     };
     let work = async {
-        let stream = dial(server, within, &name_stage).await?;
+        let socket = dial(server, within, &name_stage).await?;
+        let stream = match &options.tls {
+            None => Stream::Plain(socket),
+            Some(tls) => {
+                name_stage("in the TLS handshake");
+                Stream::Tls(Box::new(tls.connect(socket, &server.host).await?))
+            }
+        };
         Handshake { stream, buffer: BytesMut::new(), options, next_id: 0 }.run(&server.host, &name_stage).await
     };
     let result = tokio::time::timeout(within, work).await.unwrap_or_else(|_| {
@@ -99,7 +107,7 @@ fn cannot_connect(said: &[String], kind: io::ErrorKind) -> Error {
 
 /// The exchange before a connection may be used: one question at a time.
 struct Handshake<'a> {
-    stream: TcpStream,
+    stream: Stream,
     buffer: BytesMut,
     options: &'a Options,
     next_id: i32,
@@ -127,12 +135,8 @@ impl Handshake<'_> {
     async fn negotiate(&mut self, mut negotiation: Negotiation) -> Result<Versions, Error> {
         loop {
             let body = self.ask(negotiation.version(), &ApiVersionsRequest::default()).await.map_err(|e| {
-                let closed = e.kind() == ErrorKind::Disconnected && self.options.credentials.is_none();
-                if closed {
-                    e.advice("a broker that wants TLS or SASL, or one before 0.10, closes like this")
-                } else {
-                    e
-                }
+                let closed = e.kind() == ErrorKind::Disconnected;
+                self.who_closes_like_this().filter(|_| closed).map_or(e.clone(), |advice| e.advice(advice))
             })?;
             match negotiation.handle_answer(&body) {
                 Ok(Step::Done(versions)) => return Ok(versions),
@@ -147,21 +151,58 @@ impl Handshake<'_> {
         }
     }
 
-    async fn write(&mut self, frame: &Frame) -> Result<(), Error> {
-        for chunk in frame.chunks() {
-            self.stream.write_all(chunk).await.map_err(broken)?;
+    /// What the broker may miss if it closes on the first question. A client certificate is missed only after the
+    /// handshake in TLS 1.3.
+    fn who_closes_like_this(&self) -> Option<&'static str> {
+        let shows = self.options.tls.as_ref().map(|tls| tls.has_identity());
+        match (shows, self.options.credentials.is_some()) {
+            (None, false) => Some("a broker that wants TLS or SASL, or one before 0.10, closes like this"),
+            (None, true) => None,
+            (Some(false), false) => Some("a broker that wants a client certificate or SASL closes like this"),
+            (Some(false), true) => Some("a broker that wants a client certificate closes like this"),
+            (Some(true), false) => Some("a broker that wants SASL or another client certificate closes like this"),
+            (Some(true), true) => Some("a broker that wants another client certificate closes like this"),
         }
-        Ok(())
+    }
+
+    async fn write(&mut self, frame: &Frame) -> Result<(), Error> {
+        let Err(error) = self.try_write(frame).await else { return Ok(()) };
+        // A broker that refuses us after the TLS handshake may have closed before it read this; its reason, an alert, then
+        // waits to be read.
+        let last_words = match &self.options.tls {
+            Some(_) => self.stream.read_buf(&mut self.buffer).await.err(),
+            None => None,
+        };
+        Err(self.broken(last_words.unwrap_or(error)))
+    }
+
+    async fn try_write(&mut self, frame: &Frame) -> io::Result<()> {
+        for chunk in frame.chunks() {
+            self.stream.write_all(chunk).await?;
+        }
+        self.stream.flush().await
+    }
+
+    fn broken(&self, error: io::Error) -> Error {
+        match &self.options.tls {
+            _ if error.kind() == io::ErrorKind::UnexpectedEof => closed(),
+            Some(tls) => tls.explain(error),
+            None => broken(error),
+        }
     }
 
     async fn read_frame(&mut self) -> Result<Bytes, Error> {
         let limit = self.options.frame_limit.min(HANDSHAKE_FRAME_LIMIT);
         loop {
-            if let Some(frame) = frame::split_frame(&mut self.buffer, limit).map_err(corrupt)? {
-                return Ok(frame);
+            match frame::split_frame(&mut self.buffer, limit) {
+                Ok(Some(frame)) => return Ok(frame),
+                Ok(None) => {}
+                Err(_) if self.options.tls.is_none() && is_alert(&self.buffer) => return Err(wants_tls()),
+                Err(e) => return Err(corrupt(e)),
             }
-            if self.stream.read_buf(&mut self.buffer).await.map_err(broken)? == 0 {
-                return Err(Error::new(ErrorKind::Disconnected, "the broker closed the connection"));
+            let read = self.stream.read_buf(&mut self.buffer).await;
+            if read.map_err(|e| self.broken(e))? == 0 {
+                return Err(closed());
             }
         }
     }
@@ -189,6 +230,21 @@ impl Carrier for Handshake<'_> {
         self.write(&frame).await?;
         self.read_frame().await
     }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Disconnected, "the broker closed the connection")
+}
+
+/// Whether this is what a TLS listener says to what is no TLS: a record of type alert (RFC 8446 §5.1). As the length of a
+/// frame it would be 350 MB.
+fn is_alert(answer: &[u8]) -> bool {
+    matches!(answer, [0x15, 0x03, ..])
+}
+
+fn wants_tls() -> Error {
+    Error::new(ErrorKind::Tls, "the broker speaks TLS on this port, and TLS is off for this client")
+        .advice("turn TLS on, or connect to a port without it")
 }
 
 /// A socket that failed in use.

@@ -20,10 +20,10 @@ use ottla_protocol::frame::{self, Frame};
 use ottla_protocol::header::split_correlation_id;
 use ottla_protocol::messages::{Message, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::connect::{Established, broken};
+use super::stream::{ReadHalf, WriteHalf};
 use crate::config::Options;
 use crate::core::in_flight::{Asked, InFlight};
 use crate::core::throttle;
@@ -334,7 +334,7 @@ enum Work {
 }
 
 /// The writer: it also closes the connection when a question expires or nothing was asked for long.
-async fn write(shared: Arc<Shared>, mut socket: OwnedWriteHalf) {
+async fn write(shared: Arc<Shared>, mut socket: WriteHalf) {
     loop {
         match shared.next_work() {
             Work::Write(queue, deadline) => {
@@ -379,7 +379,7 @@ async fn ended(shared: &Shared) {
 }
 
 /// Writes all chunks of all frames, as many with each call as the socket takes.
-async fn write_all(socket: &mut OwnedWriteHalf, frames: Vec<Frame>) -> std::io::Result<()> {
+async fn write_all(socket: &mut WriteHalf, frames: Vec<Frame>) -> std::io::Result<()> {
     let mut chunks: VecDeque<Bytes> = frames.into_iter().flat_map(Frame::into_chunks).collect();
     chunks.retain(|chunk| !chunk.is_empty());
     while !chunks.is_empty() {
@@ -401,11 +401,12 @@ async fn write_all(socket: &mut OwnedWriteHalf, frames: Vec<Frame>) -> std::io::
             }
         }
     }
-    Ok(())
+    // TLS holds back what the socket did not take at once.
+    socket.flush().await
 }
 
 /// The reader: ends when the connection does.
-async fn read(shared: Arc<Shared>, mut socket: OwnedReadHalf, mut buffer: BytesMut) {
+async fn read(shared: Arc<Shared>, mut socket: ReadHalf, mut buffer: BytesMut) {
     loop {
         if let Err(e) = cut_frames(&shared, &mut buffer) {
             return shared.close(&e);
@@ -417,6 +418,8 @@ async fn read(shared: Arc<Shared>, mut socket: OwnedReadHalf, mut buffer: BytesM
         match read {
             Ok(0) => return shared.close(&closed_by_peer(&buffer)),
             Ok(_) => {}
+            // TLS without its own word of farewell. A frame that was cut is noticed by its length.
+            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => return shared.close(&closed_by_peer(&buffer)),
             Err(e) => return shared.close(&broken(e)),
         }
     }

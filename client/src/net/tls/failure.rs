@@ -1,0 +1,160 @@
+//! What a failed handshake means, and what to do about it.
+
+use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription, CertificateError, Error as RustlsError, PeerIncompatible};
+
+use crate::config::tls::{TlsOptions, TlsVersion};
+use crate::error::{Error, ErrorKind};
+use crate::kerberos::time::KerberosTime;
+
+/// What both sides can agree on at best; the rest is broken or has no forward secrecy (RFC 7525, RFC 9325).
+const CIPHERS: &str =
+    "this client has AES-GCM and ChaCha20-Poly1305, in TLS 1.2 with ECDHE only; no CBC, no RSA key exchange";
+
+/// The cause inside an I/O error, if it is one of TLS.
+pub(super) fn cause(error: &std::io::Error) -> Option<&RustlsError> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// The error as ours. The message says which of name, time, issuer, version, cipher or certificate is wrong.
+pub(super) fn explain(error: &RustlsError, options: &TlsOptions) -> Error {
+    let (what, advice) = match error {
+        RustlsError::InvalidCertificate(problem) => certificate(problem),
+        RustlsError::AlertReceived(alert) => self::alert(*alert, options),
+        RustlsError::PeerIncompatible(problem) => incompatible(problem, options),
+        RustlsError::InvalidMessage(_) => (
+            "what the peer says is no TLS".to_owned(),
+            "it may be a listener without TLS: connect without it, or to the broker's TLS port",
+        ),
+        other => (format!("the TLS connection failed: {other}"), "the peer or something on the way is at fault"),
+    };
+    Error::new(ErrorKind::Tls, what).advice(advice).with_source(error.clone())
+}
+
+fn certificate(problem: &CertificateError) -> (String, &'static str) {
+    match problem {
+        CertificateError::ExpiredContext { time, not_after } => (
+            format!("the broker's certificate expired at {} (it is {} here)", date(*not_after), date(*time)),
+            "renew it, or set this machine's clock",
+        ),
+        CertificateError::NotValidYetContext { time, not_before } => (
+            format!(
+                "the broker's certificate is valid only from {} on (it is {} here)",
+                date(*not_before),
+                date(*time)
+            ),
+            "set this machine's clock, or get another certificate",
+        ),
+        CertificateError::UnknownIssuer => (
+            "the broker's certificate comes from an authority that is not trusted here".to_owned(),
+            "give the certificate of the authority (CA) that issued it, and let the broker send its intermediate certificates",
+        ),
+        CertificateError::NotValidForNameContext { expected, presented } => (
+            format!(
+                "the broker's certificate is for {}, not for {}",
+                if presented.is_empty() { "no name at all".to_owned() } else { names(presented) },
+                expected.to_str()
+            ),
+            "use such a name as the address, or set the server name, or get a certificate with this subjectAltName",
+        ),
+        CertificateError::InvalidPurposeContext { .. } | CertificateError::InvalidPurpose => (
+            "the broker's certificate is not meant for a server (extendedKeyUsage)".to_owned(),
+            "get one with serverAuth",
+        ),
+        // webpki's own error, which rustls passes on without a variant of its own.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => (
+            "the broker's certificate is an authority's (basicConstraints CA:true), which no server may show"
+                .to_owned(),
+            "let that authority issue one for the broker",
+        ),
+        other => (
+            format!("the broker's certificate cannot be believed: {other}"),
+            "RSA from 2048 bits, P-256, P-384 and Ed25519 with SHA-2 are understood",
+        ),
+    }
+}
+
+/// `DnsName("kafka.test")` and `IpAddress(10.0.0.1)` without what stands around the names.
+fn names(presented: &[String]) -> String {
+    let bare = |name: &String| match name.split_once('(') {
+        Some((_, inside)) => inside.trim_end_matches(')').trim_matches('"').to_owned(),
+        None => name.clone(),
+    };
+    presented.iter().map(bare).collect::<Vec<_>>().join(", ")
+}
+
+fn date(time: UnixTime) -> String {
+    KerberosTime::at(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)).to_string()
+}
+
+/// The broker's last word (RFC 8446 §6.2). Java says `certificate_unknown` for an issuer that it does not trust, and
+/// `bad_certificate` where none was sent in TLS 1.2.
+fn alert(alert: AlertDescription, options: &TlsOptions) -> (String, &'static str) {
+    use AlertDescription as A;
+    let sent = options.identity.is_some();
+    match alert {
+        A::ProtocolVersion => no_version(options),
+        A::HandshakeFailure | A::InsufficientSecurity => no_cipher(&format!("{alert:?}")),
+        A::CertificateRequired => no_certificate(sent),
+        A::NoCertificate | A::BadCertificate if !sent => no_certificate(sent),
+        A::BadCertificate
+        | A::UnsupportedCertificate
+        | A::CertificateRevoked
+        | A::CertificateExpired
+        | A::CertificateUnknown
+        | A::UnknownCA
+        | A::AccessDenied
+            if sent =>
+        {
+            (
+                format!("the broker refused this client's certificate ({alert:?})"),
+                "is it valid, meant for clients, and from an authority that the broker trusts?",
+            )
+        }
+        A::UnrecognisedName => (
+            "the broker has no certificate for the name that it was asked for (UnrecognisedName)".to_owned(),
+            "set the server name to one that it has",
+        ),
+        other => (format!("the broker broke off the TLS connection ({other:?})"), "its log says why"),
+    }
+}
+
+fn no_certificate(sent: bool) -> (String, &'static str) {
+    if sent {
+        (
+            "the broker wants a client certificate, and this client's is of a kind that it does not take".to_owned(),
+            "give one with a key of another kind (RSA or P-256)",
+        )
+    } else {
+        (
+            "the broker wants a client certificate, and none is set".to_owned(),
+            "give a certificate and its key, or use a listener without `ssl.client.auth=required`",
+        )
+    }
+}
+
+fn incompatible(problem: &PeerIncompatible, options: &TlsOptions) -> (String, &'static str) {
+    match problem {
+        PeerIncompatible::ServerDoesNotSupportTls12Or13
+        | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+        | PeerIncompatible::Tls12NotOffered
+        | PeerIncompatible::Tls12NotOfferedOrEnabled
+        | PeerIncompatible::SupportedVersionsExtensionRequired => no_version(options),
+        other => no_cipher(&format!("{other:?}")),
+    }
+}
+
+fn no_version(options: &TlsOptions) -> (String, &'static str) {
+    let name = |version| match version {
+        TlsVersion::V1_2 => "1.2",
+        TlsVersion::V1_3 => "1.3",
+    };
+    let (min, max) = (name(options.min_version), name(options.max_version));
+    let offered = if min == max { format!("TLS {min} alone") } else { format!("TLS {min} to {max}") };
+    let what = format!("the broker does not speak a version of TLS that is allowed here, which is {offered}");
+    (what, "allow another, or enable one at the broker (`ssl.enabled.protocols`)")
+}
+
+fn no_cipher(why: &str) -> (String, &'static str) {
+    (format!("the broker and this client have no cipher, curve or signature in common ({why})"), CIPHERS)
+}
