@@ -131,22 +131,32 @@ impl<'a> RecordIter<'a> {
 
 /// Checks the headers once, so that going through them later cannot fail.
 #[inline]
-fn take_headers<'a>(body: &mut &'a [u8]) -> Result<Headers<'a>, &'static str> {
-    if **body == [0] {
-        return Ok(Headers::default());
+fn take_headers(body: &[u8]) -> Result<Headers<'_>, &'static str> {
+    match body {
+        [0] => Ok(Headers::default()),
+        _ => check_headers(body),
     }
-    let count = get_varint(body).ok_or("its header count does not end")?;
+}
+
+#[inline(never)]
+fn check_headers(mut body: &[u8]) -> Result<Headers<'_>, &'static str> {
+    let count = get_varint(&mut body).ok_or("its header count does not end")?;
     if count < 0 {
         return Err("its header count is negative");
     }
-    let bytes = *body;
+    let bytes = body;
     for _ in 0..count {
-        take_header(body)?;
+        take_header(&mut body)?;
     }
     if !body.is_empty() {
         return Err("its length is more than what is in it");
     }
     Ok(Headers { count, bytes })
+}
+
+#[cold]
+fn bad_record(at: usize, base_offset: i64, index: i32, what: &'static str) -> RecordsError {
+    RecordsError::new(at, Some(base_offset), RecordsErrorKind::BadRecord { index, what })
 }
 
 impl<'a> Iterator for RecordIter<'a> {
@@ -155,7 +165,11 @@ impl<'a> Iterator for RecordIter<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.index >= self.count {
-            return self.beyond();
+            // On a copy: an iterator that a call has seen stays in memory, and each record waits for that of the one before.
+            let mut apart = self.clone();
+            let next = apart.beyond();
+            *self = apart;
+            return next;
         }
         match self.record() {
             Ok(record) => {
@@ -163,8 +177,9 @@ impl<'a> Iterator for RecordIter<'a> {
                 Some(Ok(record))
             }
             Err(what) => {
-                let index = self.index;
-                Some(Err(self.error(RecordsErrorKind::BadRecord { index, what })))
+                let (at, base_offset, index) = (self.at, self.base_offset, self.index);
+                (self.rest, self.index, self.shift) = (&[], self.count, None);
+                Some(Err(bad_record(at, base_offset, index, what)))
             }
         }
     }

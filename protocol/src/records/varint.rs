@@ -15,14 +15,14 @@ pub fn put_varlong(out: &mut Vec<u8>, value: i64) {
     put_raw(out, zigzag_long(value));
 }
 
-/// Appends what a record begins with: its length, no attributes, its deltas, its key's length (-1 is null). `rest` is how
+/// Appends what a record begins with: its length, no attributes, its deltas (the offset's is its index), its key's length. `rest` is how
 /// many bytes follow; room is made for them.
 ///
 /// Short fields are gathered in a register and stored at once: a copy of a few bytes whose number is not known is a call,
 /// and six of them were measured to cost five times the rest of a record.
 #[inline]
-pub(super) fn put_head(out: &mut Vec<u8>, timestamp_delta: i64, offset_delta: i32, key_len: i32, rest: usize) {
-    let raw = [zigzag_long(timestamp_delta), u64::from(zigzag(offset_delta)), u64::from(zigzag(key_len))];
+pub(super) fn put_head(out: &mut Vec<u8>, timestamp_delta: i64, index: i32, key: Option<&[u8]>, rest: usize) {
+    let raw = [zigzag_long(timestamp_delta), u64::from(zigzag(index)), raw_field(key)];
     let [timestamp, offset, key] = raw;
     if timestamp | offset | key < SHORT {
         let fields = short(timestamp).then(short(offset)).then(short(key));
@@ -101,6 +101,44 @@ fn store(out: &mut Vec<u8>, short: Short) {
     }
 }
 
+/// Appends a field: its length and its bytes, or a null.
+#[inline]
+pub(super) fn put_field(out: &mut Vec<u8>, field: Option<&[u8]>) {
+    put_raw(out, raw_field(field));
+    if let Some(field) = field {
+        out.extend_from_slice(field);
+    }
+}
+
+/// How many bytes [`put_field`] appends.
+#[inline]
+pub(super) fn field_len(field: Option<&[u8]>) -> usize {
+    raw_len(raw_field(field)) + field.map_or(0, <[u8]>::len)
+}
+
+/// A field's length in zigzag, where -1 is null.
+#[inline]
+fn raw_field(field: Option<&[u8]>) -> u64 {
+    field.map_or(1, |field| (field.len() as u64) << 1)
+}
+
+/// Appends a few bytes as [`store`] does, more of them with a copy.
+#[inline]
+pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    if bytes.len() > size_of::<u64>() {
+        return out.extend_from_slice(bytes);
+    }
+    let at = |i: usize| bytes.get(i).map_or(0, |byte| u64::from(*byte) << (8 * i));
+    let word = match (bytes.first_chunk(), bytes.last_chunk()) {
+        // From both ends; where the two overlap they say the same.
+        (Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << (8 * (bytes.len() - 4))
+        }
+        _ => at(0) | at(1) | at(2),
+    };
+    store(out, Short { word, len: bytes.len() as u32 });
+}
+
 /// How many bytes a varint takes.
 #[inline]
 pub(crate) fn varint_len(value: i32) -> usize {
@@ -110,6 +148,9 @@ pub(crate) fn varint_len(value: i32) -> usize {
 /// One for each seven bits begun. For up to 64 bits, bits * 9 / 64 is bits / 7 and needs no division.
 #[inline]
 fn raw_len(raw: u64) -> usize {
+    if raw < SHORT {
+        return 1 + usize::from(raw >= 0x80);
+    }
     let bits = 64 - (raw | 1).leading_zeros() as usize;
     (bits * 9 + 64) / 64
 }
@@ -151,11 +192,17 @@ fn get_raw<const MOST: usize>(input: &mut &[u8]) -> Option<u64> {
             *input = rest;
             Some(u64::from(*one & 0x7f) | u64::from(*two) << 7)
         }
-        _ => get_long::<MOST>(input),
+        _ => {
+            let (raw, rest) = get_long::<MOST>(input)?;
+            *input = rest;
+            Some(raw)
+        }
     }
 }
 
-fn get_long<const MOST: usize>(input: &mut &[u8]) -> Option<u64> {
+// Apart, and by value: inlined, or with a reference to what is left, it keeps the short ones out of registers.
+#[inline(never)]
+fn get_long<const MOST: usize>(input: &[u8]) -> Option<(u64, &[u8])> {
     let mut raw = 0_u64;
     for (i, byte) in input.iter().take(MOST).enumerate() {
         let bits = u64::from(byte & 0x7f);
@@ -165,8 +212,7 @@ fn get_long<const MOST: usize>(input: &mut &[u8]) -> Option<u64> {
         }
         raw |= bits << (7 * i);
         if byte & 0x80 == 0 {
-            *input = input.get(i + 1..)?;
-            return Some(raw);
+            return Some((raw, input.get(i + 1..)?));
         }
     }
     None

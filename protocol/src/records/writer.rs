@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::batch::{Attributes, BatchHeader, HEADER_LEN, LOG_OVERHEAD, put, put_crc};
 use super::record::{Header, Headers};
-use super::varint::{put_head, put_varint, varint_len};
+use super::varint::{field_len, put_bytes, put_field, put_head, put_varint, varint_len};
 use crate::compression::{Compression, CompressionError, Compressor};
 
 /// The most bytes a record may take in a batch, whatever its deltas are.
@@ -93,9 +93,9 @@ impl BatchBuilder {
         self.max_timestamp = self.max_timestamp.max(timestamp_ms);
         let delta = timestamp_ms.wrapping_sub(self.first_timestamp);
         let rest = key.map_or(0, <[u8]>::len) + field_len(value) + headers_len;
-        put_head(&mut self.buffer, delta, self.count, wire_len(key), rest);
+        put_head(&mut self.buffer, delta, self.count, key, rest);
         if let Some(key) = key {
-            self.buffer.extend_from_slice(key);
+            put_bytes(&mut self.buffer, key);
         }
         put_field(&mut self.buffer, value);
         put_headers(&mut self.buffer);
@@ -260,23 +260,4 @@ pub fn place(batch: &Bytes, base_offset: i64, leader_epoch: i32) -> Bytes {
     put(&mut bytes, 0, base_offset.to_be_bytes());
     put(&mut bytes, 12, leader_epoch.to_be_bytes());
     bytes.freeze()
-}
-
-/// A field's length as the wire has it; -1 is null.
-#[inline]
-fn wire_len(field: Option<&[u8]>) -> i32 {
-    field.map_or(-1, |field| field.len() as i32)
-}
-
-#[inline]
-fn field_len(field: Option<&[u8]>) -> usize {
-    varint_len(wire_len(field)) + field.map_or(0, <[u8]>::len)
-}
-
-#[inline]
-fn put_field(out: &mut Vec<u8>, field: Option<&[u8]>) {
-    put_varint(out, wire_len(field));
-    if let Some(field) = field {
-        out.extend_from_slice(field);
-    }
 }
