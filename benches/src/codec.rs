@@ -5,28 +5,88 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use ottla_protocol::compression::{Compression, Compressor, Decompressor};
-use ottla_protocol::records::{Batch, BatchBuilder, Batches, ProducerStamp};
+use ottla_protocol::records::{Batch, BatchBuilder, Batches, OpenBatch, ProducerStamp};
 
 use crate::args::Codec;
 use crate::payload::{Key, Payloads};
-use crate::{Failure, meter};
+use crate::{Failure, meter, payload};
 
 const CODECS: [Compression; 5] =
     [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
+/// The values whose cost is shown beside a plain copy's.
+const PLAIN_SIZES: [usize; 2] = [100, 200];
 const LIMIT: usize = 64 << 20;
 
 pub(crate) fn run(codec: &Codec) -> Result<(), Failure> {
     println!("machine: {}", meter::machine());
     let payloads = Payloads::new(codec.size);
     let time = Duration::from_millis(codec.millis);
-    let filled = fill(codec, &payloads);
-    let count = u64::try_from(filled.count())?;
-    println!("{count} records of {} bytes a batch; the best of many rounds, ns a record", codec.size);
-    print("append", best(time, count, || Ok(black_box(fill(codec, &payloads).len())))?);
+    println!("the best of many rounds, ns a record; a batch of {} bytes", codec.batch_bytes);
+    let names = ["value", "records", "append", "iterate", "memcpy", "crc", "append x", "iterate x", "crc GB/s"];
+    println!("{}", names.map(|name| format!("{name:>10}")).concat());
+    for size in PLAIN_SIZES {
+        plain(codec, &payloads, size, time)?;
+    }
+    println!("values of {} bytes", codec.size);
     println!("{:<8} {:>8} {:>8} {:>8} {:>8} {:>7}", "codec", "seal", "crc", "open", "iterate", "ratio");
     for compression in CODECS {
         one(codec, &payloads, compression, time)?;
     }
+    Ok(())
+}
+
+/// Appending and going through a batch as it stays warm: its buffer is used again and its keys are there already, so that
+/// neither page faults nor the digits of numbers are counted. `x` is how many times as long as a copy of the same bytes.
+fn plain(codec: &Codec, payloads: &Payloads, size: usize, time: Duration) -> Result<(), Failure> {
+    let keys: Vec<Key> = (0..payload::VALUES).map(Key::new).collect();
+    let fill = |buffer: Vec<u8>| {
+        let mut batch = BatchBuilder::in_buffer(buffer);
+        for (id, key) in (0..).zip(keys.iter().cycle()) {
+            let value = payloads.of(id);
+            if batch.len() + size + 64 >= codec.batch_bytes && !batch.is_empty() {
+                break;
+            }
+            batch.append(1_700_000_000_000, Some(key.bytes()), value.get(..size).or(Some(value)), &[]);
+        }
+        batch
+    };
+    let (mut compressor, mut append) = (Compressor::new(), f64::INFINITY);
+    let mut buffer = Vec::with_capacity(codec.batch_bytes);
+    let until = Instant::now() + time;
+    let sealed = loop {
+        let start = Instant::now();
+        let batch = black_box(fill(buffer));
+        append = append.min(start.elapsed().as_nanos() as f64 / f64::from(batch.count()));
+        let sealed = batch.seal(Compression::None, None, &mut compressor)?;
+        if Instant::now() >= until {
+            break sealed;
+        }
+        buffer = sealed.recycle().unwrap_or_default();
+    };
+    let (count, bytes) = (u64::try_from(sealed.count())?, sealed.bytes());
+    let batch = Batches::new(bytes.clone()).next().ok_or_else(|| Failure::Failed("no batch".to_owned()))??;
+    let opened = batch.open(&mut Decompressor::new(), LIMIT)?;
+    let iterate = best(time, count, || through(&opened))?;
+    let crc = best(time, count, || Ok(batch.verify_crc()?))?;
+    let mut copy = vec![0; bytes.len()];
+    let memcpy = best(time, count, || {
+        black_box(&mut copy).copy_from_slice(black_box(&bytes));
+        Ok(())
+    })?;
+    let speed = bytes.len() as f64 / count as f64 / crc;
+    print!("{size:>10}{count:>10}{append:>10.1}{iterate:>10.1}{memcpy:>10.1}{crc:>10.1}");
+    println!("{:>10.1}{:>10.1}{speed:>10.1}", append / memcpy, iterate / memcpy);
+    Ok(())
+}
+
+/// Every record of a batch, read where it stands.
+fn through(batch: &OpenBatch) -> Result<(), Failure> {
+    let mut bytes = 0;
+    for record in batch {
+        let record = record?;
+        bytes += record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+    }
+    black_box(bytes);
     Ok(())
 }
 
@@ -64,22 +124,10 @@ fn one(codec: &Codec, payloads: &Payloads, compression: Compression, time: Durat
     let crc = best(time, count, || Ok(batch.verify_crc()?))?;
     let open = best(time, count, || Ok(batch.open(&mut decompressor, LIMIT)?))?;
     let opened = batch.open(&mut decompressor, LIMIT)?;
-    let iterate = best(time, count, || {
-        let mut bytes = 0;
-        for record in &opened {
-            let record = record?;
-            bytes += record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-        }
-        black_box(bytes);
-        Ok(())
-    })?;
+    let iterate = best(time, count, || through(&opened))?;
     let name = compression.name();
     println!("{name:<8} {seal:>8.1} {crc:>8.1} {open:>8.1} {iterate:>8.1} {ratio:>7.2}");
     Ok(())
-}
-
-fn print(what: &str, nanos: f64) {
-    println!("{what:<8} {nanos:>8.1}");
 }
 
 /// The least time a record that any round took.
