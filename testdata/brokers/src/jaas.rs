@@ -43,3 +43,17 @@ fn plain(options: &KafkaOptions) -> String {
     text.push(';');
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_without_kerberos_offers_plain_alone_to_all_its_users() {
+        let options = KafkaOptions::default().sasl_plain("alice", "one").sasl_plain("bob", "two");
+        let modules = modules(&options);
+        assert_eq!(modules.len(), 1);
+        assert!(modules[0].1.ends_with(" required user_alice=\"one\" user_bob=\"two\";"), "{modules:?}");
+        assert_eq!(file(&options), format!("KafkaServer {{\n{}\n}};\n", modules[0].1));
+    }
+}

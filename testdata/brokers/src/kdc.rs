@@ -37,7 +37,8 @@ pub struct Kdc {
     process: Mutex<Option<Guarded>>,
     /// MIT's tools wait for a locked database with whole seconds of sleep, and give up after five.
     database: Mutex<()>,
-    caches: AtomicU32,
+    /// Names of files that are told apart by a number.
+    files: AtomicU32,
     /// Last, so that it goes when the process is gone.
     room: Room,
 }
@@ -141,12 +142,14 @@ impl Kdc {
         Ok(path)
     }
 
-    /// The keytab of a service, which is made with random keys if it is not there.
+    /// A new keytab of a service, which is made with random keys if it is not there.
     pub fn service(&self, principal: &str) -> Result<PathBuf, Error> {
-        if !self.has_principal(principal)? {
-            self.add_random_principal(principal)?;
+        match self.add_random_principal(principal) {
+            Err(Error::Failed { output, .. }) if output.contains("already exists") => {}
+            outcome => outcome?,
         }
-        self.keytab(&format!("{}.keytab", principal.replace(['/', '@'], "-")), &[principal])
+        let number = self.files.fetch_add(1, Ordering::Relaxed);
+        self.keytab(&format!("service-{number}.keytab"), &[principal])
     }
 
     /// Changes a principal with the arguments of `modprinc`: `["-requires_preauth"]`, `["-allow_tix"]` (locked),
@@ -190,7 +193,7 @@ impl Kdc {
     /// Gets a ticket-granting ticket with MIT's `kinit` into a new FILE cache, whose path is returned. `args` are
     /// further ones for it, such as `["-l", "30s", "-r", "1h"]`.
     pub fn kinit(&self, principal: &str, with: KinitWith<'_>, args: &[&str]) -> Result<PathBuf, Error> {
-        let number = self.caches.fetch_add(1, Ordering::Relaxed);
+        let number = self.files.fetch_add(1, Ordering::Relaxed);
         let cache = self.directory().join(format!("krb5cc_{number}"));
         let mut command = self.command("kinit", "krb5-user")?;
         command.arg("-c").arg(&cache).args(args);
@@ -249,7 +252,7 @@ impl Kdc {
             conf: Mutex::new(conf),
             process: Mutex::new(None),
             database: Mutex::new(()),
-            caches: AtomicU32::new(0),
+            files: AtomicU32::new(0),
             room: Room::new("ottla-kdc-", "KDC")?,
         })
     }

@@ -18,10 +18,21 @@
 //! ([`Tools`]), kafka-python ([`python()`]) and a small hand-written [`Admin`]. None of them shares a line with the
 //! product.
 //!
-//! A [`Kdc`] is a real KDC of MIT, with realms, principals and keytabs as a test needs them, and [`Certificates`]
-//! are made with `openssl`.
+//! A [`Kdc`] is a real KDC of MIT, with realms, principals and keytabs as a test needs them; [`Certificates`] are made
+//! with `openssl`. With both of them, [`KafkaOptions::secured`] makes a cluster on which every way to log in is possible:
 //!
-//! It deliberately offers nothing beyond 127.0.0.1.
+//! ```no_run
+//! use ottla_brokers::{Certificates, Kafka, KafkaOptions, Kdc, Listener, Release};
+//!
+//! let kdc = Kdc::start()?;
+//! kdc.add_principal("alice", "alice-secret")?;
+//! let options = KafkaOptions::default().secured(&kdc, &*Certificates::shared()?)?;
+//! let kafka = Kafka::start_with(Release::from_env()?, options)?;
+//! println!("{:?} with {}", kafka.address_of(0, Listener::SaslSsl), kdc.krb5_conf().display());
+//! # Ok::<(), ottla_brokers::Error>(())
+//! ```
+//!
+//! It deliberately offers nothing beyond loopback, and no secret that is one: its passwords stand in files and commands.
 
 mod admin;
 mod certificates;

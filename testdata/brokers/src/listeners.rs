@@ -39,7 +39,8 @@ impl Listener {
         Self::SslOtherCa,
     ];
 
-    fn name(self) -> &'static str {
+    /// Kafka's name for it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Plaintext => "PLAINTEXT",
             Self::SaslPlaintext => "SASL_PLAINTEXT",
@@ -169,5 +170,22 @@ fn put_tls(set: &mut Properties, options: &KafkaOptions) {
         (Listener::SslOtherCa, ServerCertificate::OtherCa),
     ] {
         set.put(&listener.property("ssl.keystore.location"), security.key_store(certificate).display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_security_there_is_no_listener_but_those_asked_for() {
+        let release = "2.3.1".parse().expect("a release");
+        let with = |options: &KafkaOptions| {
+            let ports = Ports::free(&release, options).expect("free ports");
+            ports.listeners.into_keys().collect::<Vec<_>>()
+        };
+        assert_eq!(with(&KafkaOptions::default()), [Listener::Plaintext]);
+        let options = KafkaOptions::default().sasl_plain("alice", "secret");
+        assert_eq!(with(&options), [Listener::Plaintext, Listener::SaslPlaintext]);
     }
 }

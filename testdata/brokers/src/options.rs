@@ -91,12 +91,13 @@ impl KafkaOptions {
         self.sasl_plain.push(SaslUser { name: name.to_owned(), password: password.to_owned() });
         self
     }
+
     /// Every [`Listener`](crate::Listener) there is: GSSAPI as `kafka/localhost` of the KDC's first realm (which is made if
     /// it is not there), TLS with these certificates, and PLAIN and SCRAM for the user `alice` with the password
     /// `alice-secret` beside those of [`KafkaOptions::sasl_plain`].
     ///
-    /// KDC and certificates have to live as long as brokers are started. The keytab is written here: keys that the
-    /// principal gets later are not in it.
+    /// KDC and certificates have to live as long as brokers are started. The brokers' keytab is written here: keys that
+    /// the principal gets later are not in it.
     pub fn secured(mut self, kdc: &Kdc, certificates: &Certificates) -> Result<Self, Error> {
         self.security = Some(Security {
             krb5_conf: kdc.krb5_conf(),

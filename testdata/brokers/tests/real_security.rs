@@ -1,17 +1,20 @@
 //! The secured cluster of the release named by `OTTLA_KAFKA` (default 2.3.1) against kcat, which logs in with OpenSSL,
 //! Cyrus SASL and MIT's Kerberos: what it can do, the set-up allows.
 
-use std::path::Path;
+use std::ffi::OsString;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ottla_brokers::{
-    Certificates, ClientKey, Error, Identity, Kafka, KafkaOptions, Kdc, KinitWith, Listener, Release,
+    Certificates, ClientKey, Enctype, Error, Identity, Kafka, KafkaOptions, Kdc, KinitWith, Listener, Release,
     ServerCertificate, run,
 };
 
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Where MIT's Kerberos finds its tickets.
+type Environment = Vec<(&'static str, OsString)>;
 
 struct Rig {
     kdc: Kdc,
@@ -37,13 +40,13 @@ fn set_up() -> Result<Rig, Error> {
 impl Rig {
     /// Lists the cluster over a listener, with these properties of librdkafka; it works for those only who get in.
     fn list(&self, listener: Listener, properties: &[String]) -> Result<(), Error> {
-        self.list_with(listener, properties, None)
+        self.list_with(listener, properties, &self.kdc.environment(None))
     }
 
-    /// The same with the tickets in a cache.
-    fn list_with(&self, listener: Listener, properties: &[String], cache: Option<&Path>) -> Result<(), Error> {
+    /// The same with tickets where this environment says.
+    fn list_with(&self, listener: Listener, properties: &[String], tickets: &Environment) -> Result<(), Error> {
         let mut command = Command::new("kcat");
-        command.args(["-b", &self.address(listener), "-L", "-m", "5"]).envs(self.kdc.environment(cache));
+        command.args(["-b", &self.address(listener), "-L", "-m", "5"]).envs(tickets.iter().cloned());
         command.args(properties.iter().flat_map(|property| ["-X", property]));
         run(&mut command, &[], PATIENCE)?.success().map(drop)
     }
@@ -57,11 +60,11 @@ impl Rig {
     }
 
     /// Lists the cluster over both SASL listeners.
-    fn list_by_sasl(&self, properties: &[String], cache: Option<&Path>) -> Result<(), Error> {
+    fn list_by_sasl(&self, properties: &[String], tickets: &Environment) -> Result<(), Error> {
         let plaintext = [&["security.protocol=sasl_plaintext".to_owned()], properties].concat();
-        self.list_with(Listener::SaslPlaintext, &plaintext, cache)?;
+        self.list_with(Listener::SaslPlaintext, &plaintext, tickets)?;
         let tls = [&["security.protocol=sasl_ssl".to_owned(), self.ca()], properties].concat();
-        self.list_with(Listener::SaslSsl, &tls, cache)
+        self.list_with(Listener::SaslSsl, &tls, tickets)
     }
 
     fn address(&self, listener: Listener) -> String {
@@ -85,6 +88,19 @@ impl Rig {
     }
 }
 
+fn no_tickets() -> Environment {
+    let mut tickets = rig().kdc.environment(None);
+    tickets.push(("KRB5CCNAME", "FILE:no-such-cache".into()));
+    tickets
+}
+
+/// librdkafka would run kinit itself.
+fn by_ticket() -> Vec<String> {
+    ["sasl.mechanism=GSSAPI", "sasl.kerberos.service.name=kafka", "sasl.kerberos.kinit.cmd=true"]
+        .map(str::to_owned)
+        .into()
+}
+
 fn by_password(mechanism: &str, password: &str) -> Vec<String> {
     [format!("sasl.mechanism={mechanism}"), "sasl.username=alice".to_owned(), format!("sasl.password={password}")]
         .into()
@@ -93,8 +109,8 @@ fn by_password(mechanism: &str, password: &str) -> Vec<String> {
 #[test]
 #[ignore = "needs a real Kafka, MIT's KDC, openssl and kcat: run testdata/test"]
 fn plain_lets_the_right_password_in_and_no_other() -> Result<(), Error> {
-    rig().list_by_sasl(&by_password("PLAIN", "alice-secret"), None)?;
-    assert!(rig().list_by_sasl(&by_password("PLAIN", "wrong"), None).is_err());
+    rig().list_by_sasl(&by_password("PLAIN", "alice-secret"), &no_tickets())?;
+    assert!(rig().list_by_sasl(&by_password("PLAIN", "wrong"), &no_tickets()).is_err());
     Ok(())
 }
 
@@ -106,8 +122,8 @@ fn scram_lets_the_right_password_in_and_no_other() -> Result<(), Error> {
         return Ok(());
     }
     for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
-        rig().list_by_sasl(&by_password(mechanism, "alice-secret"), None)?;
-        assert!(rig().list_by_sasl(&by_password(mechanism, "wrong"), None).is_err(), "{mechanism}");
+        rig().list_by_sasl(&by_password(mechanism, "alice-secret"), &no_tickets())?;
+        assert!(rig().list_by_sasl(&by_password(mechanism, "wrong"), &no_tickets()).is_err(), "{mechanism}");
     }
     Ok(())
 }
@@ -116,12 +132,28 @@ fn scram_lets_the_right_password_in_and_no_other() -> Result<(), Error> {
 #[ignore = "needs a real Kafka, MIT's KDC, openssl and kcat: run testdata/test"]
 fn gssapi_lets_a_principal_with_a_ticket_in_and_nobody_else() -> Result<(), Error> {
     let rig = rig();
-    // librdkafka would run kinit itself.
-    let properties = ["sasl.mechanism=GSSAPI", "sasl.kerberos.service.name=kafka", "sasl.kerberos.kinit.cmd=true"]
-        .map(str::to_owned);
     let cache = rig.kdc.kinit("alice", KinitWith::Password("alice-secret"), &[])?;
-    rig.list_by_sasl(&properties, Some(&cache))?;
-    assert!(rig.list_by_sasl(&properties, Some(Path::new("no-such-cache"))).is_err());
+    rig.list_by_sasl(&by_ticket(), &rig.kdc.environment(Some(&cache)))?;
+    assert!(rig.list_by_sasl(&by_ticket(), &no_tickets()).is_err());
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs a real Kafka, MIT's KDC, openssl and kcat: run testdata/test"]
+fn gssapi_takes_session_keys_of_each_enctype_alone() -> Result<(), Error> {
+    let rig = rig();
+    for enctype in Enctype::AES {
+        let file = |kind: &str| rig.kdc.directory().join(format!("{}.{kind}", enctype.name()));
+        let conf = rig.kdc.client_conf().libdefault("permitted_enctypes", enctype.name()).write(&file("conf"))?;
+        let cache = OsString::from(format!("FILE:{}", file("cache").display()));
+        let tickets = vec![("KRB5_CONFIG", conf.into_os_string()), ("KRB5CCNAME", cache)];
+        let mut kinit = Command::new("kinit");
+        run(kinit.arg("alice").envs(tickets.iter().cloned()), b"alice-secret\n", PATIENCE)?.success()?;
+        rig.list_by_sasl(&by_ticket(), &tickets)?;
+        let held = rig.kdc.klist(&file("cache"))?;
+        let keys = format!("Etype (skey, tkt): {}, ", enctype.name());
+        assert_eq!(held.matches(&keys).count(), 2, "ticket-granting and service ticket: {held}");
+    }
     Ok(())
 }
 
