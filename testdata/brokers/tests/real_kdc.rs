@@ -60,6 +60,18 @@ fn a_kdc_of_one_transport_answers_by_it_and_by_no_other() -> Result<(), Error> {
 
 #[test]
 #[ignore = "needs MIT's KDC: run testdata/test"]
+fn an_answer_too_long_for_udp_is_refused_there_and_sent_by_tcp() -> Result<(), Error> {
+    // Refusals fit, tickets do not.
+    let small = KdcOptions { max_datagram: Some(600), ..KdcOptions::default() };
+    kdc(small.clone())?.kinit("alice", PASSWORD, &[])?;
+    let without_tcp = kdc(small.transport(KdcTransport::Udp))?;
+    let refused = refusal(&without_tcp, "alice", PASSWORD);
+    assert!(refused.contains("Cannot contact any KDC"), "{refused}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs MIT's KDC: run testdata/test"]
 fn each_reason_to_refuse_a_principal_can_be_made() -> Result<(), Error> {
     let kdc = kdc(KdcOptions::default())?;
     let keytab = kdc.keytab("alice.keytab", &["alice"])?;
@@ -113,16 +125,16 @@ fn a_short_life_and_a_wrong_clock_are_as_asked() -> Result<(), Error> {
 #[test]
 #[ignore = "needs MIT's KDC: run testdata/test"]
 fn a_client_of_one_kdc_is_referred_to_the_realm_of_another() -> Result<(), Error> {
-    let home = kdc(KdcOptions::default().realms(&["HOME.TEST"]).domain(".away.test", "AWAY.TEST"))?;
+    let home = kdc(KdcOptions::default().realms(&["HOME.TEST"]).domain(".elsewhere.test", "AWAY.TEST"))?;
     let away = Kdc::start_with(KdcOptions::default().realms(&["AWAY.TEST"]))?;
-    away.add_random_principal("kafka/broker.away.test")?;
+    away.add_random_principal("kafka/broker.elsewhere.test")?;
     home.trust("HOME.TEST", &away, "AWAY.TEST")?;
     let mut conf = home.client_conf();
     conf.domains.clear();
     conf.write(&home.krb5_conf())?;
     let cache = home.kinit("alice", PASSWORD, &[])?;
-    assert!(kvno(&home, &cache, &["-S", "kafka", "broker.away.test"])?.contains("kvno = 1"));
-    assert!(away.log().contains("alice@HOME.TEST for kafka/broker.away.test@AWAY.TEST"), "{}", away.log());
+    assert!(kvno(&home, &cache, &["-S", "kafka", "broker.elsewhere.test"])?.contains("kvno = 1"));
+    assert!(away.log().contains("alice@HOME.TEST for kafka/broker.elsewhere.test@AWAY.TEST"), "{}", away.log());
     Ok(())
 }
 
