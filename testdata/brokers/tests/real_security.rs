@@ -24,8 +24,10 @@ struct Rig {
 
 /// One KDC and one broker for all tests of this file; guards end them with the process.
 fn rig() -> &'static Rig {
-    static RIG: OnceLock<Rig> = OnceLock::new();
-    RIG.get_or_init(|| set_up().expect("a KDC and a secured broker start"))
+    // The reason is kept, too: every test would wait for it anew.
+    static RIG: OnceLock<Result<Rig, String>> = OnceLock::new();
+    let rig = RIG.get_or_init(|| set_up().map_err(|error| error.to_string()));
+    rig.as_ref().unwrap_or_else(|reason| panic!("no KDC and no secured broker: {reason}"))
 }
 
 fn set_up() -> Result<Rig, Error> {
