@@ -37,5 +37,7 @@ pub(crate) mod key;
 pub(crate) mod keytab;
 pub(crate) mod messages;
 pub(crate) mod principal;
+#[cfg(test)]
+mod recorded;
 pub(crate) mod ticket;
 pub(crate) mod time;

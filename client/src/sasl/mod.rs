@@ -6,7 +6,7 @@
 
 // Not among the credentials yet: a ticket for it comes with the login.
 #[allow(dead_code)]
-mod gssapi;
+pub(crate) mod gssapi;
 mod plain;
 mod scram;
 mod secret;

@@ -45,7 +45,7 @@ impl Message for ApReq {
         fields.field(1, "msg-type")?.exactly(i32::from(Self::NUMBER), "msg-type")?;
         let options = fields.field(2, "ap-options")?.flags("ap-options")?;
         let ticket = Ticket::read_raw(fields.field(3, "ticket")?)?;
-        let authenticator = EncryptedData::read(fields.field(4, "authenticator")?)?;
+        let authenticator = EncryptedData::read_in(fields.field(4, "authenticator")?)?;
         fields.end_extensible(Self::NAME)?;
         Ok(Self { options, ticket, authenticator })
     }
@@ -127,7 +127,7 @@ impl Message for ApRep {
         let mut fields = read_application(reader, Self::NUMBER, Self::NAME)?;
         fields.field(0, "pvno")?.exactly(PVNO, "pvno")?;
         fields.field(1, "msg-type")?.exactly(i32::from(Self::NUMBER), "msg-type")?;
-        let enc_part = EncryptedData::read(fields.field(2, "enc-part")?)?;
+        let enc_part = EncryptedData::read_in(fields.field(2, "enc-part")?)?;
         fields.end_extensible(Self::NAME)?;
         Ok(Self { enc_part })
     }

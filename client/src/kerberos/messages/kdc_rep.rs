@@ -51,7 +51,7 @@ impl Message for KdcRep {
         let padata = fields.optional_field(2, "padata")?.map(MethodData::read_in).transpose()?.unwrap_or_default();
         let client = read_principal(&mut fields, 3, "crealm and cname")?;
         let ticket = Ticket::read_raw(fields.field(5, "ticket")?)?;
-        let enc_part = EncryptedData::read(fields.field(6, "enc-part")?)?;
+        let enc_part = EncryptedData::read_in(fields.field(6, "enc-part")?)?;
         fields.end_extensible(Self::NAME)?;
         Ok(Self { exchange, padata, client, ticket, enc_part })
     }
@@ -92,7 +92,7 @@ impl Message for Ticket {
         let mut fields = read_application(reader, 1, Self::NAME)?;
         fields.field(0, "tkt-vno")?.exactly(PVNO, "tkt-vno")?;
         let server = read_principal(&mut fields, 1, "realm and sname")?;
-        let enc_part = EncryptedData::read(fields.field(3, "enc-part")?)?;
+        let enc_part = EncryptedData::read_in(fields.field(3, "enc-part")?)?;
         fields.end_extensible(Self::NAME)?;
         Ok(Self { server, enc_part })
     }

@@ -72,7 +72,18 @@ impl EncryptedData {
         crypto.decrypt(key, usage, &self.cipher).map_err(|cause| cause.of(what))
     }
 
-    pub(super) fn write(&self, writer: &mut Writer) {
+    /// The only value in here.
+    pub(super) fn read_in(mut reader: Reader<'_>) -> Result<Self, Malformed> {
+        let read = Self::read(&mut reader)?;
+        reader.end(Self::NAME)?;
+        Ok(read)
+    }
+}
+
+impl Message for EncryptedData {
+    const NAME: &'static str = "EncryptedData";
+
+    fn write(&self, writer: &mut Writer) {
         writer.sequence(|w| {
             w.field(0, |w| w.integer(self.enctype.0));
             if let Some(kvno) = self.kvno {
@@ -82,12 +93,12 @@ impl EncryptedData {
         });
     }
 
-    pub(super) fn read(reader: Reader<'_>) -> Result<Self, Malformed> {
-        let mut fields = reader.only_sequence("EncryptedData")?;
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let mut fields = reader.sequence(Self::NAME)?;
         let enctype = Enctype(fields.field(0, "etype")?.i32("etype")?);
         let kvno = fields.optional_field(1, "kvno")?.map(|kvno| kvno.u32("kvno")).transpose()?;
         let cipher = fields.field(2, "cipher")?.octets("cipher")?.to_vec();
-        fields.end_extensible("EncryptedData")?;
+        fields.end_extensible(Self::NAME)?;
         Ok(Self { enctype, kvno, cipher })
     }
 }

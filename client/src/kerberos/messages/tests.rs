@@ -123,6 +123,7 @@ fn samples() -> Vec<(&'static str, Vec<u8>, Rewrite)> {
         sample(&KdcRep { exchange: Exchange::Tgs, padata: MethodData::default(), ..reply() }),
         sample(&reply_part()),
         sample(&refusal()),
+        sample(&sealed()),
         sample(&padata()),
         sample(&etype_info()),
         sample(&PaEncTimestamp(when())),
