@@ -144,4 +144,4 @@ pub(super) async fn connected_udp(peer: SocketAddr) -> std::io::Result<UdpSocket
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -11,6 +11,8 @@ use std::sync::Arc;
 const FILE_LIMIT: usize = 1024 * 1024;
 /// All files together, with their includes.
 const FILE_COUNT_LIMIT: usize = 256;
+/// Lines that say something, in all files together. The largest `[domain_realm]` of a company has some thousand.
+const LINE_COUNT_LIMIT: usize = 20_000;
 /// Files that include files.
 const INCLUDE_DEPTH_LIMIT: usize = 10;
 /// Braces within braces. MIT's own settings need two.
@@ -172,7 +174,7 @@ impl Section {
 /// Reads these files into one tree, the first file's settings first. A file that does not exist is passed over, as MIT does
 /// with the list in `KRB5_CONFIG`; the number of files read comes back too.
 pub(super) fn read(paths: &[PathBuf], files: &dyn ConfigFiles) -> Result<(Section, usize), ConfigError> {
-    let mut reader = Reader { files, root: Section::default(), count: 0, within: Vec::new() };
+    let mut reader = Reader { files, root: Section::default(), count: 0, lines: 0, within: Vec::new() };
     let mut found = 0;
     for path in paths {
         match files.read(path) {
@@ -193,6 +195,7 @@ struct Reader<'a> {
     files: &'a dyn ConfigFiles,
     root: Section,
     count: usize,
+    lines: usize,
     /// The files that are being read, each included by the one before it.
     within: Vec<PathBuf>,
 }
@@ -215,6 +218,10 @@ impl Reader<'_> {
                 continue;
             }
             let at = At { file: &name, line: index + 1, bytes: line };
+            self.lines += 1;
+            if self.lines > LINE_COUNT_LIMIT {
+                return Err(at.wrong(format!("more than {LINE_COUNT_LIMIT} lines of settings")));
+            }
             let text = std::str::from_utf8(line).map_err(|_| at.wrong("not UTF-8"))?;
             match directive(text) {
                 Some(directive) => self.include(directive, &at)?,

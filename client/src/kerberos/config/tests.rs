@@ -153,6 +153,11 @@ fn names_of_caches_and_keytabs_come_from_the_environment_the_file_and_the_defaul
     assert_eq!(config.ccache_name(Some("FILE:/x"), &whose).unwrap(), "FILE:/x");
     assert_eq!(config.ccache_name(Some(""), &whose).unwrap(), "FILE:/run/user/7/krb5cc");
     assert_eq!(config.keytab_name(None, &whose).unwrap(), "FILE:/etc/our own.keytab");
+    #[cfg(target_os = "linux")]
+    assert_eq!(
+        Whose::of_this_process(Some("etl")).uid,
+        Some(std::os::unix::fs::MetadataExt::uid(&tempfile::tempfile().unwrap().metadata().unwrap()))
+    );
     let config = Krb5Config::default();
     assert_eq!(config.ccache_name(None, &whose).unwrap(), "FILE:/tmp/krb5cc_7");
     assert_eq!(config.keytab_name(None, &whose).unwrap(), "FILE:/etc/krb5.keytab");
@@ -338,5 +343,7 @@ fn no_file_is_a_panic_or_an_endless_wait() {
     }
     let _ = parsed("[a]\n".repeat(10_000));
     assert!(parsed("[a]\n".to_owned() + &"b = {\n".repeat(10_000)).unwrap_err().problem.contains("deeper"));
+    assert!(parsed("[a]\n".to_owned() + &"b = c\n".repeat(20_000)).unwrap_err().problem.contains("20000 lines"));
+    assert!(parsed("#\n".repeat(100_000)).is_ok());
     assert!(parsed(vec![b'x'; 1024 * 1024 + 1]).unwrap_err().problem.contains("larger"));
 }

@@ -102,6 +102,18 @@ pub(crate) struct Whose {
     pub(crate) temporary: Option<String>,
 }
 
+impl Whose {
+    /// The user that this process runs as, with the name that the environment gives. Only Linux says the number without
+    /// the C library, as the owner of `/proc/self`.
+    pub(crate) fn of_this_process(username: Option<&str>) -> Self {
+        #[cfg(target_os = "linux")]
+        let uid = std::fs::metadata("/proc/self").ok().map(|own| std::os::unix::fs::MetadataExt::uid(&own));
+        #[cfg(not(target_os = "linux"))]
+        let uid = None;
+        Self { uid, username: username.map(str::to_owned), temporary: None }
+    }
+}
+
 /// Puts in what `%{…}` stands for. An error names what cannot be put in.
 pub(super) fn expanded(text: &str, whose: &Whose) -> Result<String, String> {
     let mut expanded = String::new();

@@ -7,6 +7,7 @@ use tokio::net::{TcpListener, UdpSocket};
 
 use super::*;
 use crate::kerberos::config::{ConfigFiles, Sources};
+use crate::kerberos::dns::tests::bind_both;
 use crate::kerberos::principal::Principal;
 use crate::kerberos::time::KerberosTime;
 
@@ -27,7 +28,7 @@ impl ConfigFiles for OneFile {
 
 fn quick() -> Patience {
     let ms = Duration::from_millis;
-    Patience { datagram: ms(150), connect: ms(150), answer: ms(300), second_round: 2, whole: ms(3000) }
+    Patience { datagram: ms(500), connect: ms(500), answer: ms(1000), second_round: 2, whole: ms(10_000) }
 }
 
 /// A transport for the realm R with these KDCs, by UDP first up to 100 bytes.
@@ -48,9 +49,8 @@ struct Fake {
 impl Fake {
     /// Answers with these; `None` is silence by UDP, and a connection closed at once by TCP.
     async fn start(udp: Option<&'static [u8]>, tcp: Option<Vec<u8>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (socket, listener) = bind_both().await;
         let address = listener.local_addr().unwrap();
-        let socket = UdpSocket::bind(address).await.unwrap();
         let (by_udp, by_tcp) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let count = by_udp.clone();
         tokio::spawn(async move {
@@ -240,10 +240,11 @@ async fn an_error_lists_every_address_with_what_came_of_it() {
 async fn all_of_it_ends_by_its_deadline() {
     let silent = Fake::start(None, None).await;
     let kdcs = vec![format!("udp/{}", silent.address); 50];
-    let transport = transport(&kdcs);
+    let mut transport = transport(&kdcs);
+    transport.patience.whole = Duration::from_millis(1200);
     let start = Instant::now();
     let tried = tried(transport.exchange("R", b"ask", Via::Configured).await.unwrap_err());
-    assert!(start.elapsed() < quick().whole + Duration::from_millis(500), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     assert!(tried.last().unwrap().contains("given up"), "{tried:?}");
 }
 
@@ -322,7 +323,7 @@ async fn name_server(known: &'static [&'static str], port: u16) -> (SocketAddr, 
 }
 
 fn by_dns(name_server: SocketAddr) -> Transport {
-    let resolv_conf = ResolvConf { servers: vec![name_server], timeout: Duration::from_millis(300), attempts: 1 };
+    let resolv_conf = ResolvConf { servers: vec![name_server], timeout: Duration::from_secs(2), attempts: 1 };
     Transport { resolv_conf, ..transport(&[] as &[String]) }
 }
 
