@@ -249,6 +249,17 @@ fn includes_end_however_files_include_each_other() {
 }
 
 #[test]
+fn a_directory_may_have_many_files_but_not_any_number() {
+    for (count, is_taken) in [(255, true), (256, false)] {
+        let mut files = Fake::default().with("/main", "includedir /parts\n");
+        for n in 0..count {
+            files = files.with(&format!("/parts/{n}"), "");
+        }
+        assert_eq!(files.load("/main").is_ok(), is_taken, "{count}");
+    }
+}
+
+#[test]
 fn a_syntax_error_names_file_line_and_text() {
     for (text, line, shown, problem) in [
         ("[libdefaults]\n default_realm EXAMPLE\n", 2, "default_realm EXAMPLE", "name = value"),
