@@ -80,6 +80,15 @@ impl Client {
         ClientBuilder::default()
     }
 
+    /// Tries the credentials again although brokers have refused them.
+    ///
+    /// A refused login is reported once, not tried again for 1 s, 2 s and so on to 30 s, and after 3 refusals in a row not
+    /// tried at all, since many wrong tries lock an account. Calls fail with the remembered error meanwhile. A client made
+    /// anew, or this, begins from the start. Nothing is tried before the next call that needs a connection.
+    pub fn log_in_again(&self) {
+        self.cluster.log_in_again();
+    }
+
     /// Every topic that the user may see, sorted by name.
     pub async fn topics(&self) -> Result<Vec<Topic>, Error> {
         let metadata = self.cluster.refresh_all().await?;

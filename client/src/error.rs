@@ -24,6 +24,7 @@ struct Inner {
     gave_up: Option<String>,
     maybe_written: bool,
     fatal: bool,
+    repeated: bool,
     source: Option<Arc<dyn std::error::Error + Send + Sync + 'static>>,
 }
 
@@ -137,6 +138,7 @@ impl Error {
             gave_up: None,
             maybe_written: false,
             fatal: false,
+            repeated: false,
             source: None,
         }))
     }
@@ -229,6 +231,16 @@ impl Error {
     /// Says that the handle is of no use any more.
     pub(crate) fn fatal(self) -> Self {
         self.edit(|inner| inner.fatal = true)
+    }
+
+    /// Says that it was reported before and nothing was tried since.
+    pub(crate) fn repeated(self) -> Self {
+        self.edit(|inner| inner.repeated = true)
+    }
+
+    /// Whether it was reported before and nothing was tried since.
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.0.repeated
     }
 
     /// Adds the cause, for programs: the message has to say it too.

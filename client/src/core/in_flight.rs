@@ -77,11 +77,6 @@ impl<T> InFlight<T> {
         }
     }
 
-    /// Every question, oldest first.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Asked<T>> {
-        self.asked.iter_mut()
-    }
-
     /// Takes every question away, oldest first.
     pub(crate) fn drain(&mut self) -> VecDeque<Asked<T>> {
         std::mem::take(&mut self.asked)

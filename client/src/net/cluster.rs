@@ -128,6 +128,11 @@ impl Core {
         }
     }
 
+    /// Tries refused credentials again.
+    pub(crate) fn log_in_again(&self) {
+        self.pool.log_in_again();
+    }
+
     /// A live connection to a broker, dialled and authenticated.
     pub(crate) async fn connection(&self, node: NodeId, lane: Lane) -> Result<Arc<Connection>, Error> {
         let node = self.node(node)?;

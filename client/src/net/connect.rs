@@ -19,7 +19,7 @@ use crate::config::{Options, Server};
 use crate::core::versions::{Negotiation, Refusal, Step, Versions};
 use crate::error::{Error, ErrorKind};
 
-use super::login::{Carrier, corrupt, log_in};
+use super::login::{Carrier, Gate, Login, corrupt};
 
 /// Before authentication no honest answer is longer (`SaslServerAuthenticator.MAX_RECEIVE_SIZE`).
 const HANDSHAKE_FRAME_LIMIT: usize = 512 * 1024;
@@ -33,10 +33,17 @@ pub(crate) struct Established {
     pub(crate) next_correlation_id: i32,
     /// After what time the broker wants the client authenticated again (KIP-368).
     pub(crate) session_lifetime: Option<Duration>,
+    /// How that is done.
+    pub(crate) login: Option<Login>,
 }
 
 /// Connects to a server within `connect_timeout`. `peer` names it in errors.
-pub(crate) async fn establish(server: &Server, peer: &Arc<str>, options: &Options) -> Result<Established, Error> {
+pub(crate) async fn establish(
+    server: &Server,
+    peer: &Arc<str>,
+    options: &Options,
+    gate: &Arc<Gate>,
+) -> Result<Established, Error> {
     let within = options.connect_timeout;
     let stage = std::sync::Mutex::new("resolving the host");
     let name_stage = |now: &'static str| {
@@ -44,6 +51,10 @@ pub(crate) async fn establish(server: &Server, peer: &Arc<str>, options: &Option
             *stage = now;
         }
     };
+    let login = options.credentials.clone().map(|credentials| {
+        let (host, gate) = (server.host.clone(), gate.clone());
+        Login { credentials, host, gate }
+    });
     let work = async {
         let socket = dial(server, within, &name_stage).await?;
         let stream = match &options.tls {
@@ -53,7 +64,7 @@ pub(crate) async fn establish(server: &Server, peer: &Arc<str>, options: &Option
                 Stream::Tls(Box::new(tls.connect(socket, &server.host).await?))
             }
         };
-        Handshake { stream, buffer: BytesMut::new(), options, next_id: 0 }.run(&server.host, &name_stage).await
+        Handshake { stream, buffer: BytesMut::new(), options, next_id: 0 }.run(login, &name_stage).await
     };
     let result = tokio::time::timeout(within, work).await.unwrap_or_else(|_| {
         let stage = stage.lock().map_or("connecting", |stage| *stage);
@@ -114,22 +125,21 @@ struct Handshake<'a> {
 }
 
 impl Handshake<'_> {
-    async fn run(mut self, host: &str, name_stage: &impl Fn(&'static str)) -> Result<Established, Error> {
+    async fn run(mut self, login: Option<Login>, name_stage: &impl Fn(&'static str)) -> Result<Established, Error> {
         name_stage("asking for its versions (does it speak Kafka's protocol?)");
         let mut session_lifetime = None;
-        let versions = match &self.options.credentials {
+        let versions = match &login {
             None => self.negotiate(Negotiation::highest()).await?,
-            Some(credentials) => {
+            Some(login) => {
                 let versions = self.negotiate(Negotiation::lowest()).await?;
                 name_stage("authenticating");
-                let exchange = credentials.prepare(host).await?;
-                session_lifetime = log_in(&mut self, credentials, exchange, &versions).await?;
+                session_lifetime = login.run(&mut self, &versions).await?;
                 name_stage("asking for its versions after authentication");
                 self.negotiate(Negotiation::highest()).await?
             }
         };
         let Self { stream, buffer, next_id, .. } = self;
-        Ok(Established { stream, buffer, versions, next_correlation_id: next_id, session_lifetime })
+        Ok(Established { stream, buffer, versions, next_correlation_id: next_id, session_lifetime, login })
     }
 
     async fn negotiate(&mut self, mut negotiation: Negotiation) -> Result<Versions, Error> {

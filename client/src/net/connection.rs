@@ -4,6 +4,8 @@
 //! keeps the time. The reader cuts frames out of one buffer and gives each to whoever asked. Decoding is the asker's own
 //! work. Either ends the connection for good on the first thing that is wrong.
 
+mod renewal;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io::IoSlice;
@@ -23,9 +25,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::connect::{Established, broken};
+use super::login::Login;
 use super::stream::{ReadHalf, WriteHalf};
 use crate::config::Options;
 use crate::core::in_flight::{Asked, InFlight};
+use crate::core::reauth::Reauth;
 use crate::core::throttle;
 use crate::core::versions::Versions;
 use crate::error::{Error, ErrorKind};
@@ -51,8 +55,9 @@ struct Shared {
     versions: Versions,
     frame_limit: usize,
     max_idle: Duration,
-    /// From when on it takes no new questions, since the broker wants a new authentication.
-    retire_at: Option<Instant>,
+    login: Option<Login>,
+    /// How long the renewal of a login may take from asking to each answer.
+    request_timeout: Duration,
     state: Mutex<State>,
     slots: Arc<Semaphore>,
     /// Wakes the writer: something is queued, muted or closed.
@@ -63,7 +68,11 @@ struct Shared {
 
 struct State {
     in_flight: InFlight<Asker>,
+    /// Not written yet, in the order of the calls.
     queue: Vec<Queued>,
+    reauth: Reauth,
+    /// The renewal's frame, if it has one to send: nothing of the queue is written before it.
+    renewal: Option<Queued>,
     muted_until: Option<Instant>,
     last_used: Instant,
     /// Why it is closed.
@@ -73,34 +82,52 @@ struct State {
 /// Who waits for an answer.
 struct Asker {
     answer: oneshot::Sender<Result<Bytes, Error>>,
-    /// Whether the writer has taken the frame: from then on the broker may have seen it.
-    sent: bool,
-    _slot: OwnedSemaphorePermit,
+    /// `None` for the renewal of a login, which waits for no slot.
+    slot: Option<OwnedSemaphorePermit>,
 }
 
 /// A frame on its way to the socket.
 struct Queued {
     frame: Frame,
-    /// For a frame without an answer: its deadline, who waits for the write, and its slot.
-    unanswered: Option<(Instant, oneshot::Sender<()>, OwnedSemaphorePermit)>,
+    waiter: Waiter,
+}
+
+/// Who waits for what becomes of a frame.
+enum Waiter {
+    /// For the answer.
+    Answer(Asked<Asker>),
+    /// For the write: there is no answer.
+    Write(Unanswered),
+}
+
+struct Unanswered {
+    deadline: Instant,
+    written: oneshot::Sender<()>,
+    _slot: OwnedSemaphorePermit,
 }
 
 impl Connection {
     /// Takes over an established socket and starts the two tasks.
     pub(crate) fn start(established: Established, peer: Arc<str>, options: &Options) -> Arc<Self> {
-        let Established { stream, buffer, versions, next_correlation_id, session_lifetime } = established;
+        let Established { stream, buffer, versions, next_correlation_id, session_lifetime, login } = established;
         let now = Instant::now();
-        // At 85 % of the session's lifetime, as early as Kafka's own client (KIP-368).
-        let retire_at = session_lifetime.map(|lifetime| now + lifetime.mul_f64(0.85));
-        let in_flight = InFlight::new(next_correlation_id);
-        let state = State { in_flight, queue: Vec::new(), muted_until: None, last_used: now, closed: None };
+        let state = State {
+            in_flight: InFlight::new(next_correlation_id),
+            queue: Vec::new(),
+            reauth: Reauth::new(session_lifetime, now, fastrand::f64()),
+            renewal: None,
+            muted_until: None,
+            last_used: now,
+            closed: None,
+        };
         let shared = Arc::new(Shared {
             peer,
             client_id: options.client_id.clone(),
             versions,
             frame_limit: options.frame_limit,
             max_idle: options.max_idle,
-            retire_at,
+            login,
+            request_timeout: options.request_timeout,
             state: Mutex::new(state),
             slots: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
             wake: Notify::new(),
@@ -119,8 +146,8 @@ impl Connection {
 
     /// Whether it is of no more use.
     pub(crate) fn is_closed(&self) -> bool {
-        let retired = self.shared.retire_at.is_some_and(|at| at <= Instant::now());
-        retired || self.shared.lock().closed.is_some()
+        let state = self.shared.lock();
+        state.closed.is_some() || state.reauth.is_retired(Instant::now())
     }
 
     /// What the broker offers of an API.
@@ -148,9 +175,8 @@ impl Connection {
             let id = state.in_flight.take_id();
             let frame = frame::request_frame(id, Some(client_id), version, request).map_err(unencodable)?;
             let deadline = state.deadline(timeout);
-            let asker = Asker { answer, sent: false, _slot: slot };
-            state.in_flight.ask(Asked { id, api: R::KEY, version, deadline, asker });
-            Ok(Queued { frame, unanswered: None })
+            let asker = Asker { answer, slot: Some(slot) };
+            Ok(Queued { frame, waiter: Waiter::Answer(Asked { id, api: R::KEY, version, deadline, asker }) })
         })?;
         Ok(Pending { connection: self.clone(), receiver, version, _message: PhantomData })
     }
@@ -167,7 +193,8 @@ impl Connection {
         self.shared.enqueue(R::KEY, |state, client_id| {
             let id = state.in_flight.take_id();
             let frame = frame::request_frame(id, Some(client_id), version, request).map_err(unencodable)?;
-            Ok(Queued { frame, unanswered: Some((state.deadline(timeout), written, slot)) })
+            let unanswered = Unanswered { deadline: state.deadline(timeout), written, _slot: slot };
+            Ok(Queued { frame, waiter: Waiter::Write(unanswered) })
         })?;
         receiver.await.map_err(|_| self.shared.why_closed().written_maybe(true).in_api(R::KEY))
     }
@@ -215,11 +242,74 @@ impl<M: Message> Future for Pending<M> {
     }
 }
 
+impl Queued {
+    fn deadline(&self) -> Instant {
+        match &self.waiter {
+            Waiter::Answer(asked) => asked.deadline,
+            Waiter::Write(unanswered) => unanswered.deadline,
+        }
+    }
+
+    /// The API whose answer is due by now.
+    fn expired(&self, now: Instant) -> Option<ApiKey> {
+        match &self.waiter {
+            Waiter::Answer(asked) if asked.deadline <= now => Some(asked.api),
+            _ => None,
+        }
+    }
+
+    fn postpone(&mut self, by: Duration) {
+        match &mut self.waiter {
+            Waiter::Answer(asked) => asked.deadline += by,
+            Waiter::Write(unanswered) => unanswered.deadline += by,
+        }
+    }
+
+    /// Tells whoever waits that it was never sent.
+    fn fail(self, why: &Error) {
+        if let Waiter::Answer(asked) = self.waiter {
+            let _ = asked.asker.answer.send(Err(why.clone().written_maybe(false).in_api(asked.api)));
+        }
+    }
+}
+
 impl State {
     /// A muted connection's questions get the time of the silence on top.
     fn deadline(&self, timeout: Duration) -> Instant {
         let now = Instant::now();
         self.muted_until.map_or(now, |until| until.max(now)) + timeout
+    }
+
+    fn unsent(&self) -> impl Iterator<Item = &Queued> {
+        self.queue.iter().chain(&self.renewal)
+    }
+
+    /// Whether nobody waits for anything.
+    fn is_idle(&self) -> bool {
+        self.in_flight.is_empty() && self.unsent().next().is_none() && !self.reauth.is_busy()
+    }
+
+    /// What may be written now, in order: while a login is renewed, only its frame.
+    fn take_writable(&mut self, now: Instant) -> Vec<Queued> {
+        if self.muted_until.is_some_and(|until| until > now) {
+            return Vec::new();
+        }
+        if self.reauth.holds(now) { self.renewal.take().into_iter().collect() } else { std::mem::take(&mut self.queue) }
+    }
+
+    /// Puts questions under way, in the order in which they are written, which is that of the answers.
+    fn put_under_way(&mut self, queue: Vec<Queued>) -> Writing {
+        let mut writing = Writing { frames: Vec::with_capacity(queue.len()), unanswered: Vec::new(), deadline: None };
+        for queued in queue {
+            writing.frames.push(queued.frame);
+            match queued.waiter {
+                Waiter::Answer(asked) => self.in_flight.ask(asked),
+                Waiter::Write(unanswered) => writing.unanswered.push(unanswered),
+            }
+        }
+        let deadlines = writing.unanswered.iter().map(|unanswered| unanswered.deadline);
+        writing.deadline = deadlines.chain(self.in_flight.deadline()).min();
+        writing
     }
 }
 
@@ -255,11 +345,15 @@ impl Shared {
         }
         let why = why.clone().on_broker(self.peer.clone());
         state.closed = Some(why.clone());
-        state.queue.clear();
+        let unsent = std::mem::take(&mut state.queue).into_iter().chain(state.renewal.take());
+        let unsent: Vec<_> = unsent.collect();
         let orphans = state.in_flight.drain();
         drop(state);
         for asked in orphans {
-            let _ = asked.asker.answer.send(Err(why.clone().written_maybe(asked.asker.sent).in_api(asked.api)));
+            let _ = asked.asker.answer.send(Err(why.clone().written_maybe(true).in_api(asked.api)));
+        }
+        for queued in unsent {
+            queued.fail(&why);
         }
         self.slots.close();
         self.ended.send_replace(true);
@@ -273,12 +367,15 @@ impl Shared {
         let now = Instant::now();
         let mut state = self.lock();
         let asked = state.in_flight.answer(id).map_err(|e| corrupt(&e).with_source(e))?;
-        state.last_used = now;
+        if asked.asker.slot.is_some() {
+            state.last_used = now;
+        }
         let silence = throttle::silence(asked.api, asked.version, &frame);
         if !silence.is_zero() {
             // The end of the silence never moves back.
             state.muted_until = state.muted_until.max(Some(now + silence));
             state.in_flight.postpone(silence);
+            state.queue.iter_mut().for_each(|queued| queued.postpone(silence));
         }
         drop(state);
         if !silence.is_zero() {
@@ -296,28 +393,28 @@ impl Shared {
         if state.closed.is_some() {
             return Work::End;
         }
-        if let Some(api) = state.in_flight.expired(now) {
+        let late = state.in_flight.expired(now).or_else(|| state.unsent().find_map(|queued| queued.expired(now)));
+        if let Some(api) = late {
             return Work::Close(timed_out(api));
         }
-        let muted = state.muted_until.filter(|until| *until > now);
-        if muted.is_none() && !state.queue.is_empty() {
-            for asked in state.in_flight.iter_mut() {
-                asked.asker.sent = true;
-            }
-            let queue = std::mem::take(&mut state.queue);
-            let unanswered =
-                queue.iter().filter_map(|queued| queued.unanswered.as_ref().map(|(deadline, ..)| *deadline));
-            let deadline = unanswered.chain(state.in_flight.deadline()).min();
-            return Work::Write(queue, deadline);
+        let (waiting, last_used) = (!state.queue.is_empty(), state.last_used);
+        if state.reauth.begins(now, waiting, last_used) {
+            return Work::Renew;
         }
-        let idle = state.in_flight.is_empty() && state.queue.is_empty();
-        let idle_end = state.last_used + self.max_idle;
+        let writable = state.take_writable(now);
+        if !writable.is_empty() {
+            return Work::Write(state.put_under_way(writable));
+        }
+        let (idle, idle_end) = (state.is_idle(), state.last_used + self.max_idle);
         if idle && idle_end <= now {
             return Work::Close(Error::new(ErrorKind::Disconnected, "the connection was idle and has been closed"));
         }
         // An answer does not wake the writer; so it looks by itself, soon enough to find the connection idle.
         let end = if idle { idle_end } else { now + self.max_idle };
-        Work::Wait(muted.into_iter().chain(state.in_flight.deadline()).chain([end]).min())
+        let unsent = state.unsent().map(Queued::deadline).min();
+        let muted = state.muted_until.filter(|until| *until > now);
+        let others = [state.in_flight.deadline(), unsent, state.reauth.deadline(now), muted];
+        Work::Wait(others.into_iter().flatten().fold(end, Instant::min))
     }
 }
 
@@ -327,18 +424,26 @@ fn timed_out(api: ApiKey) -> Error {
 }
 
 enum Work {
-    Write(Vec<Queued>, Option<Instant>),
-    Wait(Option<Instant>),
+    Write(Writing),
+    /// The login has to be renewed.
+    Renew,
+    Wait(Instant),
     Close(Error),
     End,
+}
+
+/// Frames for the socket.
+struct Writing {
+    frames: Vec<Frame>,
+    unanswered: Vec<Unanswered>,
+    deadline: Option<Instant>,
 }
 
 /// The writer: it also closes the connection when a question expires or nothing was asked for long.
 async fn write(shared: Arc<Shared>, mut socket: WriteHalf) {
     loop {
         match shared.next_work() {
-            Work::Write(queue, deadline) => {
-                let (frames, waiting): (Vec<_>, Vec<_>) = queue.into_iter().map(|q| (q.frame, q.unanswered)).unzip();
+            Work::Write(Writing { frames, unanswered, deadline }) => {
                 let written = tokio::select! {
                     written = write_all(&mut socket, frames) => written.map_err(broken),
                     () = sleep_until(deadline) => Err(Error::new(
@@ -350,14 +455,17 @@ async fn write(shared: Arc<Shared>, mut socket: WriteHalf) {
                 if let Err(e) = written {
                     return shared.close(&e);
                 }
-                for (_, written, _slot) in waiting.into_iter().flatten() {
-                    let _ = written.send(());
+                for unanswered in unanswered {
+                    let _ = unanswered.written.send(());
                 }
+            }
+            Work::Renew => {
+                tokio::spawn(renewal::renew(shared.clone()));
             }
             Work::Wait(until) => {
                 tokio::select! {
                     () = shared.wake.notified() => {}
-                    () = sleep_until(until) => {}
+                    () = tokio::time::sleep_until(until.into()) => {}
                 }
             }
             Work::Close(e) => return shared.close(&e),

@@ -2,20 +2,29 @@
 //! mechanism, then the tokens travel: in SaslAuthenticate after a handshake of version 1, raw after version 0.
 
 use std::future::Future;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ottla_protocol::messages::{
     Message, Request, SaslAuthenticateRequest, SaslHandshakeRequest, SaslHandshakeResponse,
 };
 use ottla_protocol::{ApiKey, ErrorCode};
+use tokio::sync::Notify;
 
+use crate::core::logins::{LIMIT, Logins, Pass, Verdict};
 use crate::core::versions::Versions;
 use crate::error::{Error, ErrorKind};
 use crate::sasl::{Credentials, Exchange, Token};
 
+/// How long a refused login is not tried again at first, and at most; see [`LIMIT`].
+const REFUSED_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
 /// What carries a login.
 pub(crate) trait Carrier: Send {
+    /// The credentials are ready; the exchange begins.
+    fn begin(&mut self) {}
+
     /// Asks and gives the answer's body; errors name the API.
     fn ask<R: Request>(&mut self, version: i16, request: &R) -> impl Future<Output = Result<Bytes, Error>> + Send;
 
@@ -23,8 +32,112 @@ pub(crate) trait Carrier: Send {
     fn raw_token(&mut self, token: Bytes) -> impl Future<Output = Result<Bytes, Error>> + Send;
 }
 
-/// Logs in. Gives the time after which the broker wants the client authenticated again; `None` for never.
-pub(crate) async fn log_in(
+/// Whether anybody may try to log in; one for each client, since all its connections have the same credentials.
+pub(crate) struct Gate {
+    logins: Mutex<Logins<Error>>,
+    /// Wakes who waits for another's attempt.
+    changed: Notify,
+}
+
+/// How to log in to one server, as often as it asks for it.
+#[derive(Clone)]
+pub(crate) struct Login {
+    pub(crate) credentials: Credentials,
+    /// The server's host name, as it is dialled.
+    pub(crate) host: Arc<str>,
+    pub(crate) gate: Arc<Gate>,
+}
+
+/// An attempt. Dropped without a word about the credentials, it counts as none.
+struct Attempt<'a> {
+    gate: &'a Gate,
+    pass: Option<Pass>,
+}
+
+impl Login {
+    /// Logs in. Gives the time after which the broker wants the client authenticated again; `None` for never.
+    pub(crate) async fn run(&self, carrier: &mut impl Carrier, versions: &Versions) -> Result<Option<Duration>, Error> {
+        let attempt = self.gate.enter().await?;
+        let work = async {
+            let exchange = self.credentials.prepare(&self.host).await?;
+            carrier.begin();
+            log_in(carrier, &self.credentials, exchange, versions).await
+        };
+        let result = work.await;
+        attempt.end(result.as_ref().err());
+        result
+    }
+}
+
+impl Gate {
+    pub(crate) fn new() -> Self {
+        let (first, limit) = REFUSED_BACKOFF;
+        Self { logins: Mutex::new(Logins::new(first, limit)), changed: Notify::new() }
+    }
+
+    fn logins(&self) -> MutexGuard<'_, Logins<Error>> {
+        self.logins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets all refusals: the user asks for new tries.
+    pub(crate) fn ask_anew(&self) {
+        self.logins().ask_anew();
+        self.changed.notify_waiters();
+    }
+
+    async fn enter(&self) -> Result<Attempt<'_>, Error> {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            // Enabled before the question, so that no change between it and the wait is missed.
+            changed.as_mut().enable();
+            let verdict = self.logins().ask(Instant::now());
+            match verdict {
+                Verdict::Go(pass) => return Ok(Attempt { gate: self, pass: Some(pass) }),
+                Verdict::Wait => changed.await,
+                Verdict::Refused(error, again) => return Err(said_before(error, again)),
+            }
+        }
+    }
+}
+
+fn said_before(error: Error, again: Option<Duration>) -> Error {
+    let advice = match again {
+        Some(wait) => format!("refused a moment ago and not tried again for {wait:.1?}, to lock no account"),
+        None => format!("refused {LIMIT} times and not tried again until it is asked for, to lock no account"),
+    };
+    error.advice(&advice).repeated()
+}
+
+impl Attempt<'_> {
+    fn end(mut self, error: Option<&Error>) {
+        let Some(pass) = self.pass.take() else { return };
+        match error {
+            None => self.gate.logins().accepted(&pass),
+            Some(error) if blames_the_credentials(error) => {
+                self.gate.logins().refused(&pass, error.clone(), Instant::now(), fastrand::f64());
+            }
+            Some(_) => self.gate.logins().over(&pass),
+        }
+        self.gate.changed.notify_waiters();
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if let Some(pass) = self.pass.take() {
+            self.gate.logins().over(&pass);
+            self.gate.changed.notify_waiters();
+        }
+    }
+}
+
+/// A broker that has another mechanism, or none, says nothing about them.
+fn blames_the_credentials(error: &Error) -> bool {
+    let elsewhere = matches!(error.code(), Some(ErrorCode::UNSUPPORTED_SASL_MECHANISM | ErrorCode::ILLEGAL_SASL_STATE));
+    error.kind() == ErrorKind::Authentication && !elsewhere
+}
+
+async fn log_in(
     carrier: &mut impl Carrier,
     credentials: &Credentials,
     exchange: Exchange,

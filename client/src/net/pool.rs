@@ -10,6 +10,7 @@ use tokio::task::AbortHandle;
 use super::Lane;
 use super::connect::establish;
 use super::connection::Connection;
+use super::login::Gate;
 use crate::config::{Options, Server};
 use crate::core::backoff::Backoff;
 use crate::core::metadata::{Node, NodeId};
@@ -27,6 +28,7 @@ pub(crate) enum Target {
 /// Dropping it closes every connection and ends every attempt at one.
 pub(crate) struct Pool {
     options: Arc<Options>,
+    gate: Arc<Gate>,
     slots: Slots,
 }
 
@@ -64,7 +66,7 @@ enum Found {
 
 impl Pool {
     pub(crate) fn new(options: Arc<Options>) -> Self {
-        Self { options, slots: Slots::default() }
+        Self { options, gate: Arc::new(Gate::new()), slots: Slots::default() }
     }
 
     /// A live connection to a broker. After a failure the next dial waits for its backoff; a failure is told to everyone who
@@ -112,9 +114,17 @@ impl Pool {
         }
         let (sender, dialled) = watch::channel(None);
         let dial = Dial { slots: Arc::downgrade(&self.slots), target: target.clone(), peer: peer(), sender };
-        let task = tokio::spawn(dial.run(server.clone(), self.options.clone()));
+        let task = tokio::spawn(dial.run(server.clone(), self.options.clone(), self.gate.clone()));
         slot.state = State::Dialling(dialled.clone(), Abort(task.abort_handle()));
         Found::Dialling(dialled)
+    }
+
+    /// Tries refused credentials again when a connection is next wanted.
+    pub(crate) fn log_in_again(&self) {
+        self.gate.ask_anew();
+        for slot in lock(&self.slots).values_mut() {
+            slot.not_before = None;
+        }
     }
 
     /// Whether a connection is there without dialling.
@@ -152,8 +162,8 @@ struct Dial {
 }
 
 impl Dial {
-    async fn run(self, server: Server, options: Arc<Options>) {
-        let established = establish(&server, &self.peer, &options).await;
+    async fn run(self, server: Server, options: Arc<Options>, gate: Arc<Gate>) {
+        let established = establish(&server, &self.peer, &options, &gate).await;
         let dialled = established.map(|established| Connection::start(established, self.peer.clone(), &options));
         if let Err(error) = &dialled {
             tracing::debug!(%error, "dial failed");

@@ -40,7 +40,11 @@ impl Core {
             Err(Error::new(ErrorKind::Timeout, message).in_api(ApiKey::METADATA))
         });
         if let Err(error) = &result {
-            tracing::warn!(%error, "metadata could not be refreshed");
+            if error.is_repeated() {
+                tracing::debug!(%error, "metadata could not be refreshed");
+            } else {
+                tracing::warn!(%error, "metadata could not be refreshed");
+            }
             self.tracking().tracker.fail(Instant::now(), fastrand::f64());
         }
         self.rounds.send_replace(Round { number, error: result.err() });
