@@ -141,10 +141,10 @@ mod tests {
     fn a_new_login_begins_between_85_and_95_percent_of_the_old_ones_life_and_once() {
         for (chance, second) in [(0.0, 85), (0.5, 90), (1.0, 95), (7.0, 95)] {
             let (mut reauth, start) = login(chance);
-            let due = start + second * SECOND;
+            let (due, before) = (start + second * SECOND, start + (second - 1) * SECOND);
             let used = start + SECOND;
             assert!((reauth.deadline(start).unwrap() - start).abs_diff(second * SECOND) < Duration::from_millis(1));
-            assert!(!reauth.begins(due - SECOND, true, used), "{chance}");
+            assert!(!reauth.begins(before, true, used), "{chance}");
             assert!(reauth.begins(due + SECOND / 100, true, used), "{chance}");
             assert!(!reauth.begins(due + SECOND, true, used), "it is under way");
             assert!(reauth.is_busy());
