@@ -1,7 +1,7 @@
 //! Kerberos 5 in pure Rust: what a client needs to prove itself to a Kafka broker and to have the broker prove itself.
 //!
-//! Everything here computes; only `kdc` talks. Time, chance and bytes are arguments, so that recorded exchanges and the
-//! vectors of the RFCs replay exactly.
+//! Everything here computes; only `kdc`, and `dns` for it, talk. Time, chance and bytes are arguments, so that recorded
+//! exchanges and the vectors of the RFCs replay exactly.
 //!
 //! | file | what is decided there | source |
 //! |---|---|---|
@@ -9,6 +9,9 @@
 //! | `messages` | tickets, requests, replies, errors | RFC 4120 §5 |
 //! | `crypto` | keys from passwords, sealing, checksums | RFC 3961, 3962, 8009, 4757 |
 //! | `gss` | the context with a service: initial token, its answer, wrapped messages | RFC 4121 |
+//! | `config` | what krb5.conf says: KDCs, whose host is whose, which encryption types | krb5.conf(5), MIT `util/profile` |
+//! | `keytab`, `ccache` | keys and tickets in files | MIT `kt_file.c`, `cc_file.c` |
+//! | `kdc`, `dns` | whom a request is sent to, how, and how long that is waited for | RFC 4120 §7.2, RFC 2782 |
 //! | `principal`, `enctype`, `key`, `time`, `ticket` | the words that all of them share | RFC 4120 §5.2, §6 |
 //! | `error`, `error_code` | what can go wrong and what to do about it | RFC 4120 §7.5.9 |
 //!
