@@ -51,6 +51,18 @@ pub(crate) enum KerberosError {
         /// The types it offers (IANA "Pre-authentication and Typed Data").
         offered: Vec<i32>,
     },
+    /// The KDC does not take the client's key.
+    WrongKey {
+        /// Whose key.
+        client: String,
+        /// Which one was tried, without the key itself: the password, or a keytab's key with its version.
+        with: String,
+    },
+    /// KDCs refer from realm to realm without an end.
+    Astray {
+        /// The realms on the way, in order.
+        way: Vec<String>,
+    },
     /// A reply of the KDC answers another question: a field differs from what was asked.
     WrongReply {
         /// Which field.
@@ -155,6 +167,8 @@ impl KerberosError {
             Self::NoLayer { .. } => Some("let the service offer the quality of protection \"auth\""),
             Self::NoEnctype { .. } => KrbErrorCode::ETYPE_NOSUPP.advice(),
             Self::NoPreauth { .. } => KrbErrorCode::PREAUTH_REQUIRED.advice(),
+            Self::WrongKey { .. } => KrbErrorCode::PREAUTH_FAILED.advice(),
+            Self::Astray { .. } => Some("check [domain_realm] and [capaths] in krb5.conf, or name the service's realm"),
             Self::Crypto { cause, .. } => cause.advice(),
             Self::Config(_) | Self::Malformed(_) | Self::WrongReply { .. } => None,
         }
@@ -187,6 +201,10 @@ impl fmt::Display for KerberosError {
                     "the KDC wants a pre-authentication of types {offered:?}; this client has the encrypted timestamp (2)"
                 )
             }
+            Self::WrongKey { client, with } => {
+                write!(f, "the KDC does not take {with} of {client}: {}", KrbErrorCode::PREAUTH_FAILED)
+            }
+            Self::Astray { way } => write!(f, "the KDCs refer from realm to realm without an end: {}", way.join(", ")),
             Self::WrongReply { field } => write!(f, "the KDC's reply answers another question: {field} differs"),
             Self::Crypto { what, cause } => write!(f, "{what}: {cause}"),
         }

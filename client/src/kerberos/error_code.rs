@@ -10,7 +10,7 @@ pub(crate) struct KrbErrorCode(pub(crate) i32);
 type Row = (i32, &'static str, &'static str);
 
 #[rustfmt::skip]
-const CODES: [Row; 45] = [
+const CODES: [Row; 46] = [
     (1, "KDC_ERR_NAME_EXP", "the client's entry at the KDC has expired; ask its administrator"),
     (2, "KDC_ERR_SERVICE_EXP", "the service's entry at the KDC has expired; ask its administrator"),
     (3, "KDC_ERR_BAD_PVNO", ""),
@@ -56,6 +56,7 @@ const CODES: [Row; 45] = [
     (52, "KRB_ERR_RESPONSE_TOO_BIG", "the answer does not fit into UDP; it has to be asked for over TCP"),
     (60, "KRB_ERR_GENERIC", "the KDC's own words and its log say more"),
     (68, "KDC_ERR_WRONG_REALM", "the client is in another realm; give the principal with its realm"),
+    (91, "KDC_ERR_MORE_PREAUTH_DATA_REQUIRED", "the KDC wants a pre-authentication that this client does not have: allow the encrypted timestamp for the principal"),
 ];
 
 impl KrbErrorCode {
@@ -91,6 +92,8 @@ impl KrbErrorCode {
     pub(crate) const GENERIC: Self = Self(60);
     /// Ask in the realm that the error names.
     pub(crate) const WRONG_REALM: Self = Self(68);
+    /// The pre-authentication goes on (RFC 6113 §5.2).
+    pub(crate) const MORE_PREAUTH_DATA_REQUIRED: Self = Self(91);
 
     fn row(self) -> Option<&'static Row> {
         CODES.iter().find(|row| row.0 == self.0)

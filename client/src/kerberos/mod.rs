@@ -32,6 +32,7 @@ pub(crate) mod dns;
 pub(crate) mod enctype;
 pub(crate) mod error;
 pub(crate) mod error_code;
+pub(crate) mod exchange;
 #[cfg(test)]
 mod files_real;
 pub(crate) mod gss;

@@ -7,9 +7,11 @@ mod profile;
 mod realms;
 mod values;
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::crypto::Crypto;
 use super::enctype::Enctype;
 use super::error::KerberosError;
 use profile::{Disk, Section, Value};
@@ -22,6 +24,26 @@ pub(crate) use values::Whose;
 const DEFAULT_PATH: &str = "/etc/krb5.conf";
 /// No request sent over UDP may be longer (MIT `HARD_UDP_LIMIT`).
 const UDP_LIMIT: usize = 32_700;
+
+/// What errors call a text that is not in a file.
+const INLINE: &str = "the inline krb5.conf";
+
+/// One text, and no other file.
+struct Inline<'a>(&'a str);
+
+impl ConfigFiles for Inline<'_> {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        if path == Path::new(INLINE) { Ok(self.0.as_bytes().to_vec()) } else { Err(cannot_include()) }
+    }
+
+    fn list(&self, _: &Path) -> io::Result<Vec<String>> {
+        Err(cannot_include())
+    }
+}
+
+fn cannot_include() -> io::Error {
+    io::Error::other("an inline krb5.conf cannot include files")
+}
 
 /// Which files are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,6 +169,11 @@ impl Krb5Config {
         Self::from_profile(&root)
     }
 
+    /// Reads the text of a file that is not there as one. It cannot include others.
+    pub(crate) fn from_text(text: &str) -> Result<Self, ConfigError> {
+        Self::load(&Sources::Files(vec![PathBuf::from(INLINE)]), &Inline(text))
+    }
+
     fn from_profile(root: &Section) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         if let Some(section) = root.section("libdefaults") {
@@ -215,6 +242,11 @@ impl Krb5Config {
         self.tgs_enctypes.clone_from(&self.permitted_enctypes);
         set(&mut self.tkt_enctypes, section.value("default_tkt_enctypes"), read)?;
         set(&mut self.tgs_enctypes, section.value("default_tgs_enctypes"), read)
+    }
+
+    /// What cryptography may be used.
+    pub(crate) fn crypto(&self) -> Crypto {
+        if self.allow_rc4 { Crypto::allowing_rc4() } else { Crypto::default() }
     }
 
     /// The credential cache to use: `KRB5CCNAME` if it is set, else what the file says, else MIT's default. An error says

@@ -1,8 +1,6 @@
 //! What people write into krb5.conf, and what becomes of it.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::Path;
 
 use super::*;
 
@@ -357,4 +355,12 @@ fn no_file_is_a_panic_or_an_endless_wait() {
     assert!(parsed("[a]\n".to_owned() + &"b = c\n".repeat(20_000)).unwrap_err().problem.contains("20000 lines"));
     assert!(parsed("#\n".repeat(100_000)).is_ok());
     assert!(parsed(vec![b'x'; 1024 * 1024 + 1]).unwrap_err().problem.contains("larger"));
+}
+
+#[test]
+fn a_text_is_read_as_a_file_is_but_includes_nothing() {
+    let config = Krb5Config::from_text("[libdefaults]\ndefault_realm = R\n").unwrap();
+    assert_eq!(config.default_realm.as_deref(), Some("R"));
+    let error = Krb5Config::from_text("include /etc/passwd\n").unwrap_err().to_string();
+    assert!(error.contains("the inline krb5.conf") && error.contains("cannot include"), "{error}");
 }
