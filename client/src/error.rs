@@ -233,6 +233,11 @@ impl Error {
         self.edit(|inner| inner.fatal = true)
     }
 
+    /// Adds whom it is about, where that is no broker.
+    pub(crate) fn at_endpoint(self, endpoint: &str) -> Self {
+        self.edit(|inner| inner.message = format!("{endpoint}: {}", inner.message))
+    }
+
     /// Says that it was reported before and nothing was tried since.
     pub(crate) fn repeated(self) -> Self {
         self.edit(|inner| inner.repeated = true)

@@ -66,5 +66,5 @@ pub use consumer::{Consumer, ConsumerOptions, Fetched, Records};
 pub use error::{Error, ErrorKind};
 pub use offsets::{Committed, OffsetAt};
 pub use producer::{Ack, Acks, Delivery, Producer, ProducerOptions, TopicProducer};
-pub use sasl::ScramHash;
+pub use sasl::{BearerToken, OauthBearer, ScramHash, TokenEndpoint, TokenFuture, TokenProvider};
 pub use topic_partition::TopicPartition;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
 use crate::net::tls::Tls;
-use crate::sasl::{Credentials, ScramHash};
+use crate::sasl::{Credentials, OauthBearer, ScramHash};
 
 pub(crate) use server::Server;
 pub use tls::{Pem, TlsIdentity, TlsOptions, TlsVersion, TrustedCa};
@@ -145,6 +145,14 @@ impl ClientBuilder {
         self
     }
 
+    /// SASL/OAUTHBEARER (RFC 7628, KIP-255) with tokens from a provider, a file or a token endpoint. Each token travels as it
+    /// is: over plain TCP anyone on the way can use it until it ends.
+    #[must_use]
+    pub fn sasl_oauthbearer(mut self, options: OauthBearer) -> Self {
+        self.options.credentials = Some(Credentials::oauthbearer(options));
+        self
+    }
+
     /// How long one server may take to be resolved, connected and authenticated. Default: 10 s.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
@@ -219,7 +227,7 @@ impl ClientBuilder {
             }
         }
         if let Some(problem) = options.credentials.as_ref().and_then(Credentials::problem) {
-            wrong.push(problem.to_owned());
+            wrong.push(problem);
         }
         match self.tls.map(Tls::new) {
             Some(Ok(tls)) => {

@@ -76,7 +76,11 @@ pub(crate) async fn establish(
 }
 
 /// Resolves anew and tries every address; each gets its share of the time that is left.
-async fn dial(server: &Server, within: Duration, name_stage: &impl Fn(&'static str)) -> Result<TcpStream, Error> {
+pub(crate) async fn dial(
+    server: &Server,
+    within: Duration,
+    name_stage: &impl Fn(&'static str),
+) -> Result<TcpStream, Error> {
     let deadline = Instant::now() + within;
     let addresses = resolve(server).await?;
     name_stage("connecting");

@@ -64,6 +64,9 @@ impl Login {
             log_in(carrier, &self.credentials, exchange, versions).await
         };
         let result = work.await;
+        if result.as_ref().is_err_and(blames_the_credentials) {
+            self.credentials.refused().await;
+        }
         attempt.end(result.as_ref().err());
         result
     }
@@ -174,7 +177,7 @@ async fn send_tokens(
         let answer = <SaslAuthenticateRequest as Request>::Response::read(version, body).map_err(corrupt)?;
         if !answer.error_code.is_ok() {
             let error = Error::from_code(answer.error_code).said(answer.error_message.as_deref());
-            return Err(error.in_api(ApiKey::SASL_AUTHENTICATE).advice(credentials.advice()));
+            return Err(error.said(exchange.refusal()).in_api(ApiKey::SASL_AUTHENTICATE).advice(credentials.advice()));
         }
         lifetime_ms = answer.session_lifetime_ms;
         // The last answer has to be stepped too: SCRAM's server proves itself in it.
@@ -183,7 +186,8 @@ async fn send_tokens(
     Ok(u64::try_from(lifetime_ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis))
 }
 
-/// Brokers before 1.0. A refusal is just a close; PLAIN's success is a frame of length zero.
+/// Brokers before 1.0. A refusal is just a close; PLAIN's success is a frame of length zero. (In GSSAPI the client would have
+/// the last word, and no frame would come.)
 async fn send_raw_tokens(
     carrier: &mut impl Carrier,
     credentials: &Credentials,
@@ -196,6 +200,7 @@ async fn send_raw_tokens(
                 ErrorKind::Authentication,
                 "the broker closed the connection after the credentials, which is how brokers before 1.0 refuse them",
             )
+            .said(exchange.refusal())
             .advice(credentials.advice()),
             _ => e,
         })?;

@@ -8,6 +8,7 @@ pub(crate) mod pool;
 pub(crate) mod retry;
 pub(crate) mod stream;
 pub(crate) mod tls;
+pub(crate) mod token_endpoint;
 
 /// What a connection is for. Each purpose has its own connection to a broker, since a broker handles one request a
 /// connection at a time: a fetch that waits for data must not hold up a produce, nor either of them a heartbeat.

@@ -7,12 +7,15 @@
 // Not among the credentials yet: a ticket for it comes with the login.
 #[allow(dead_code)]
 pub(crate) mod gssapi;
+mod oauthbearer;
 mod plain;
 mod scram;
 mod secret;
 
 use crate::error::Error;
 
+pub(crate) use oauthbearer::shown;
+pub use oauthbearer::{BearerToken, OauthBearer, TokenEndpoint, TokenFuture, TokenProvider};
 pub use scram::ScramHash;
 pub(crate) use secret::Token;
 
@@ -23,12 +26,15 @@ pub(crate) enum Credentials {
     Plain(plain::Plain),
     /// RFC 5802, RFC 7677.
     Scram(scram::Scram),
+    /// RFC 7628.
+    OauthBearer(oauthbearer::Tokens),
 }
 
 /// One authentication in progress, with all that it needs.
 pub(crate) enum Exchange {
     Plain(plain::Exchange),
     Scram(Box<scram::Exchange>),
+    OauthBearer(oauthbearer::Exchange),
 }
 
 impl Credentials {
@@ -44,19 +50,25 @@ impl Credentials {
         Self::Scram(scram::Scram::new(hash, id, hmac).delegation_token())
     }
 
+    pub(crate) fn oauthbearer(options: OauthBearer) -> Self {
+        Self::OauthBearer(oauthbearer::Tokens::new(options))
+    }
+
     /// The mechanism's registered name.
     pub(crate) fn mechanism(&self) -> &'static str {
         match self {
             Self::Plain(_) => plain::NAME,
             Self::Scram(scram) => scram.mechanism(),
+            Self::OauthBearer(_) => oauthbearer::NAME,
         }
     }
 
     /// Why these can never be accepted, in words without any secret in them.
-    pub(crate) fn problem(&self) -> Option<&'static str> {
+    pub(crate) fn problem(&self) -> Option<String> {
         match self {
-            Self::Plain(plain) => plain.problem(),
-            Self::Scram(scram) => scram.problem(),
+            Self::Plain(plain) => plain.problem().map(str::to_owned),
+            Self::Scram(scram) => scram.problem().map(str::to_owned),
+            Self::OauthBearer(tokens) => tokens.problem(),
         }
     }
 
@@ -67,15 +79,25 @@ impl Credentials {
             Self::Scram(_) => {
                 "check user name and password, and that the user has a SCRAM credential of this very hash on the cluster"
             }
+            Self::OauthBearer(_) => {
+                "check that the token is for this cluster, has not expired and has the scope it wants"
+            }
+        }
+    }
+
+    /// They were refused: what can be replaced has to be.
+    pub(crate) async fn refused(&self) {
+        if let Self::OauthBearer(tokens) = self {
+            tokens.forget().await;
         }
     }
 
     /// A fresh exchange with the server of that host name, one for each login.
-    #[allow(clippy::unused_async, reason = "tokens and tickets have to be fetched")]
     pub(crate) async fn prepare(&self, _host: &str) -> Result<Exchange, Error> {
         match self {
             Self::Plain(plain) => plain.exchange().map(Exchange::Plain),
             Self::Scram(scram) => Ok(Exchange::Scram(Box::new(scram.exchange(scram::Nonce::random()?)))),
+            Self::OauthBearer(tokens) => tokens.exchange().await.map(Exchange::OauthBearer),
         }
     }
 }
@@ -87,6 +109,15 @@ impl Exchange {
         match self {
             Self::Plain(exchange) => exchange.step(from_server),
             Self::Scram(exchange) => exchange.step(from_server),
+            Self::OauthBearer(exchange) => exchange.step(from_server),
+        }
+    }
+
+    /// What the server said against the credentials before it failed the login.
+    pub(crate) fn refusal(&self) -> Option<&str> {
+        match self {
+            Self::OauthBearer(exchange) => exchange.refusal(),
+            Self::Plain(_) | Self::Scram(_) => None,
         }
     }
 
