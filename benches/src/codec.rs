@@ -39,14 +39,15 @@ pub(crate) fn run(codec: &Codec) -> Result<(), Failure> {
 /// neither page faults nor the digits of numbers are counted. `x` is how many times as long as a copy of the same bytes.
 fn plain(codec: &Codec, payloads: &Payloads, size: usize, time: Duration) -> Result<(), Failure> {
     let keys: Vec<Key> = (0..payload::VALUES).map(Key::new).collect();
+    let value = |id| payloads.of(id).get(..size).unwrap_or(payloads.of(id));
+    let records: Vec<(&[u8], &[u8])> = (0..).zip(&keys).map(|(id, key)| (key.bytes(), value(id))).collect();
     let fill = |buffer: Vec<u8>| {
         let mut batch = BatchBuilder::in_buffer(buffer);
-        for (id, key) in (0..).zip(keys.iter().cycle()) {
-            let value = payloads.of(id);
+        for (key, value) in records.iter().cycle() {
             if batch.len() + size + 64 >= codec.batch_bytes && !batch.is_empty() {
                 break;
             }
-            batch.append(1_700_000_000_000, Some(key.bytes()), value.get(..size).or(Some(value)), &[]);
+            batch.append(1_700_000_000_000, Some(key), Some(value), &[]);
         }
         batch
     };

@@ -77,7 +77,8 @@ pub struct RecordIter<'a> {
 }
 
 impl<'a> RecordIter<'a> {
-    #[inline]
+    #[expect(clippy::inline_always, reason = "part of `next`")]
+    #[inline(always)]
     fn record(&mut self) -> Result<Record<'a>, &'static str> {
         let len = get_varint(&mut self.rest).ok_or("its length does not end")?;
         let len = usize::try_from(len).map_err(|_| "its length is negative")?;
@@ -162,7 +163,10 @@ fn bad_record(at: usize, base_offset: i64, index: i32, what: &'static str) -> Re
 impl<'a> Iterator for RecordIter<'a> {
     type Item = Result<Record<'a>, RecordsError>;
 
-    #[inline]
+    // Left to itself the compiler makes it a call where a program goes through batches in two places: 9.7 ns a record
+    // instead of 7.2, since the iterator then lives in memory.
+    #[expect(clippy::inline_always, reason = "measured")]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.index >= self.count {
             // On a copy: an iterator that a call has seen stays in memory, and each record waits for that of the one before.
