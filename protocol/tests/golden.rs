@@ -238,3 +238,24 @@ fn headers_are_kafkas_with_and_without_a_client_id() {
 fn unhex_or_empty(kind: &str, text: &str) -> Vec<u8> {
     if kind.ends_with("_header") { unhex(text) } else { Vec::new() }
 }
+
+#[test]
+fn an_answer_to_a_version_of_apiversions_that_the_broker_lacks_is_read_in_the_layout_of_version_0() {
+    use ottla_protocol::ErrorCode;
+    use ottla_protocol::messages::{ApiVersionsResponse, ApiVersionsResponseKey, Message};
+
+    let key = ApiVersionsResponseKey { index: 18, min_version: 0, max_version: 2 };
+    let answer = |error_code, api_keys| ApiVersionsResponse { error_code, api_keys, throttle_time_ms: 0 };
+    let body = |version, answer: &ApiVersionsResponse| answer.write(version).expect("encodes").concat().into();
+    let refused = ErrorCode::UNSUPPORTED_VERSION;
+    // Before Kafka 2.4 the refusal is bare, from then on it names the range of ApiVersions itself (KIP-511).
+    for refusal in [answer(refused, Vec::new()), answer(refused, vec![key.clone()])] {
+        let read = ApiVersionsResponse::read_answer(99, body(0, &refusal)).expect("readable");
+        assert_eq!(read, (0, refusal.clone()));
+        assert_eq!(ApiVersionsResponse::read_answer(2, body(0, &refusal)).expect("readable"), (0, refusal));
+    }
+    let served = answer(ErrorCode::NONE, vec![key]);
+    assert_eq!(ApiVersionsResponse::read_answer(2, body(2, &served)).expect("readable"), (2, served.clone()));
+    // Version 0's layout without that error is no refusal, but an answer that was cut.
+    assert!(ApiVersionsResponse::read_answer(2, body(0, &served)).is_err());
+}

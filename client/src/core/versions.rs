@@ -112,9 +112,7 @@ impl Negotiation {
 
     /// Takes the answer to what was asked last.
     pub(crate) fn handle_answer(&mut self, body: &Bytes) -> Result<Step, Refusal> {
-        let answer = ApiVersionsResponse::read(self.version, body.clone())
-            .or_else(|first| ApiVersionsResponse::read(0, body.clone()).map_err(|_| first))
-            .map_err(Refusal::Unreadable)?;
+        let (_, answer) = ApiVersionsResponse::read_answer(self.version, body.clone()).map_err(Refusal::Unreadable)?;
         match answer.error_code {
             ErrorCode::NONE => Ok(Step::Done(Versions::new(&answer))),
             ErrorCode::UNSUPPORTED_VERSION if self.version > 0 => {

@@ -1,6 +1,10 @@
 //! ApiVersions (18): which APIs and versions a broker serves.
 
+use bytes::Bytes;
+
+use super::Message;
 use crate::ErrorCode;
+use crate::wire::DecodeError;
 use crate::wire::macros::messages;
 
 messages! {
@@ -27,5 +31,21 @@ messages! {
         min_version: i16,
         /// The last version served.
         max_version: i16,
+    }
+}
+
+impl ApiVersionsResponse {
+    /// Reads the answer to a request of version `asked`, and says in whose layout it was: a broker that lacks that version
+    /// answers in version 0's, with error 35 and, before Kafka 2.4, no range at all (KIP-35, KIP-511; Kafka's
+    /// `ApiKeys.API_VERSIONS.parseResponse`). The error is that of the layout asked for.
+    pub fn read_answer(asked: i16, body: Bytes) -> Result<(i16, Self), DecodeError> {
+        let first = match Self::read(asked, body.clone()) {
+            Ok(answer) => return Ok((asked, answer)),
+            Err(error) => error,
+        };
+        match Self::read(0, body) {
+            Ok(answer) if answer.error_code == ErrorCode::UNSUPPORTED_VERSION => Ok((0, answer)),
+            _ => Err(first),
+        }
     }
 }

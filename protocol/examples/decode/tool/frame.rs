@@ -1,9 +1,9 @@
 //! A frame taken apart into header and body.
 
 use bytes::Bytes;
+use ottla_protocol::ApiKey;
 use ottla_protocol::header::{RequestHeader, split_correlation_id};
-use ottla_protocol::messages::{ApiVersionsResponse, Body, Direction, Message as _};
-use ottla_protocol::{ApiKey, ErrorCode};
+use ottla_protocol::messages::{ApiVersionsResponse, Body, Direction};
 
 use super::line::Line;
 
@@ -40,7 +40,7 @@ impl Framed {
             (Header::Response { .. }, Some(said)) => said,
             (Header::Response { .. }, None) => return Err("a response needs its API and version named".to_owned()),
         };
-        let version = if is_fallback(key, version, direction, &body) { 0 } else { version };
+        let version = layout(key, version, direction, &body);
         let row = known(key, version, direction)?;
         Ok(Self { frame, header, version, row, body })
     }
@@ -59,13 +59,14 @@ fn agreed(header: &RequestHeader, said: (ApiKey, i16, Direction)) -> Result<(Api
     Err(format!("the line says {key:?} v{version}, the header {:?} v{}", header.api_key, header.api_version))
 }
 
-/// A broker that lacks the version of ApiVersions that was asked answers in version 0 (KIP-35).
-fn is_fallback(key: ApiKey, version: i16, direction: Direction, body: &Bytes) -> bool {
-    let reads = |version| ApiVersionsResponse::read(version, body.clone());
-    let refusal = |answer: ApiVersionsResponse| answer.error_code == ErrorCode::UNSUPPORTED_VERSION;
-    (key, direction) == (ApiKey::API_VERSIONS, Direction::Response)
-        && reads(version).is_err()
-        && reads(0).is_ok_and(refusal)
+/// The version in whose layout the body is: a refused ApiVersions alone comes in another than was asked for.
+fn layout(key: ApiKey, version: i16, direction: Direction, body: &Bytes) -> i16 {
+    match (key, direction) {
+        (ApiKey::API_VERSIONS, Direction::Response) => {
+            ApiVersionsResponse::read_answer(version, body.clone()).map_or(version, |(layout, _)| layout)
+        }
+        _ => version,
+    }
 }
 
 fn known(key: ApiKey, version: i16, direction: Direction) -> Result<&'static Body, String> {
