@@ -61,7 +61,7 @@ pub use crate::core::isolation::Isolation;
 pub use crate::core::partitioner::Unkeyed;
 pub use admin::{Created, NewTopic};
 pub use client::{Broker, Client, Partition, Topic};
-pub use config::{ClientBuilder, Pem, TlsIdentity, TlsOptions, TlsVersion, TrustedCa};
+pub use config::{ClientBuilder, Pem, TlsIdentity, TlsOptions, TlsSession, TlsVersion, TrustedCa};
 pub use consumer::{Consumer, ConsumerOptions, Fetched, Records};
 pub use error::{Error, ErrorKind};
 pub use offsets::{Committed, OffsetAt};

@@ -11,7 +11,7 @@ use crate::net::tls::Tls;
 use crate::sasl::{Credentials, OauthBearer, ScramHash};
 
 pub(crate) use server::Server;
-pub use tls::{Pem, TlsIdentity, TlsOptions, TlsVersion, TrustedCa};
+pub use tls::{Pem, TlsIdentity, TlsOptions, TlsSession, TlsVersion, TrustedCa};
 
 /// Longer waits mean the same as this one, and would overflow the clock.
 const LONGEST_WAIT: Duration = Duration::from_hours(365 * 24);

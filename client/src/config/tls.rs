@@ -3,12 +3,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
+use super::Server;
 use crate::error::{Error, ErrorKind};
-use crate::net::tls;
+use crate::net::{connect, tls};
 
 /// How connections to brokers are protected by TLS. The default trusts the system's authorities, sends no certificate of
 /// its own and takes TLS 1.2 and 1.3.
@@ -130,6 +131,45 @@ pub enum TlsVersion {
     V1_3,
 }
 
+/// What a handshake came to. `Display` has all of it in a line.
+#[derive(Debug, Clone)]
+pub struct TlsSession {
+    pub(crate) version: TlsVersion,
+    pub(crate) cipher: String,
+    pub(crate) certificate: Vec<u8>,
+}
+
+impl TlsSession {
+    /// The version agreed on.
+    pub fn version(&self) -> TlsVersion {
+        self.version
+    }
+
+    /// A sentence about the broker's certificate if it has ended or ends within 30 days of `now`.
+    pub fn ending_soon(&self, now: SystemTime) -> Option<String> {
+        tls::ending_soon("the broker's certificate", &self.certificate, now)
+    }
+}
+
+impl fmt::Display for TlsSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} with {}", self.version, self.cipher)?;
+        match tls::end_of(&self.certificate) {
+            Some(end) => write!(f, ", certificate valid until {end}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for TlsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V1_2 => "TLS 1.2",
+            Self::V1_3 => "TLS 1.3",
+        })
+    }
+}
+
 impl Default for TlsOptions {
     fn default() -> Self {
         Self {
@@ -157,6 +197,20 @@ impl TlsOptions {
             Ok(tls) => Ok(tls.ending_soon(now)),
             Err(problems) => Err(Error::new(ErrorKind::Config, problems.join("\n"))),
         }
+    }
+
+    /// Connects to one server, `host:port`, for the handshake alone, and closes: for diagnosis, since a client does this by
+    /// itself. In TLS 1.3 a broker may refuse our certificate only after it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] as [`TlsOptions::check`], [`ErrorKind::Tls`] for a certificate, name, version or cipher that is
+    /// wrong, and what else keeps a connection from being made. `timeout` is for all of it.
+    pub async fn handshake(&self, server: &str, timeout: Duration) -> Result<TlsSession, Error> {
+        let wrong = |problem| Error::new(ErrorKind::Config, problem);
+        let server = Server::parse(server).map_err(wrong)?;
+        let tls = tls::Tls::new(self.clone()).map_err(|problems| wrong(problems.join("\n")))?;
+        connect::handshake(&server, &Arc::new(tls), timeout).await
     }
 }
 

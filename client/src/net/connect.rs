@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -15,7 +15,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::stream::Stream;
-use crate::config::{Options, Server};
+use super::tls::Tls;
+use crate::config::{Options, Server, TlsSession};
 use crate::core::versions::{Negotiation, Refusal, Step, Versions};
 use crate::error::{Error, ErrorKind};
 
@@ -45,45 +46,65 @@ pub(crate) async fn establish(
     gate: &Arc<Gate>,
 ) -> Result<Established, Error> {
     let within = options.connect_timeout;
-    let stage = std::sync::Mutex::new("resolving the host");
-    let name_stage = |now: &'static str| {
-        if let Ok(mut stage) = stage.lock() {
-            *stage = now;
-        }
-    };
+    let stage = Stage::default();
     let login = options.credentials.clone().map(|credentials| {
         let (host, gate) = (server.host.clone(), gate.clone());
         Login { credentials, host, gate }
     });
     let work = async {
-        let socket = dial(server, within, &name_stage).await?;
+        let socket = dial(server, within, &stage).await?;
         let stream = match &options.tls {
             None => Stream::Plain(socket),
             Some(tls) => {
-                name_stage("in the TLS handshake");
+                stage.enter("in the TLS handshake");
                 Stream::Tls(Box::new(tls.connect(socket, &server.host).await?))
             }
         };
-        Handshake { stream, buffer: BytesMut::new(), options, next_id: 0 }.run(login, &name_stage).await
+        Handshake { stream, buffer: BytesMut::new(), options, next_id: 0 }.run(login, &stage).await
     };
-    let result = tokio::time::timeout(within, work).await.unwrap_or_else(|_| {
-        let stage = stage.lock().map_or("connecting", |stage| *stage);
-        let message = format!("no answer within {within:?} while {stage}");
-        Err(Error::new(ErrorKind::Timeout, message)
-            .advice("check that the address is right and nothing blocks the way"))
-    });
-    result.map_err(|error| error.on_broker(peer.clone()))
+    stage.until_end(within, work).await.map_err(|error| error.on_broker(peer.clone()))
+}
+
+/// Connects to a server for the TLS handshake alone.
+pub(crate) async fn handshake(server: &Server, tls: &Arc<Tls>, within: Duration) -> Result<TlsSession, Error> {
+    let stage = Stage::default();
+    let work = async {
+        let socket = dial(server, within, &stage).await?;
+        stage.enter("in the TLS handshake");
+        tls.try_handshake(socket, &server.host).await
+    };
+    stage.until_end(within, work).await.map_err(|error| error.on_broker(format!("server {server}")))
+}
+
+/// How far the way to a server is gone, for the error if time runs out.
+pub(crate) struct Stage(Mutex<&'static str>);
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self(Mutex::new("resolving the host"))
+    }
+}
+
+impl Stage {
+    fn enter(&self, now: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
+    async fn until_end<T>(&self, within: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::time::timeout(within, work).await.unwrap_or_else(|_| {
+            let stage = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let message = format!("no answer within {within:?} while {stage}");
+            Err(Error::new(ErrorKind::Timeout, message)
+                .advice("check that the address is right and nothing blocks the way"))
+        })
+    }
 }
 
 /// Resolves anew and tries every address; each gets its share of the time that is left.
-pub(crate) async fn dial(
-    server: &Server,
-    within: Duration,
-    name_stage: &impl Fn(&'static str),
-) -> Result<TcpStream, Error> {
+pub(crate) async fn dial(server: &Server, within: Duration, stage: &Stage) -> Result<TcpStream, Error> {
     let deadline = Instant::now() + within;
     let addresses = resolve(server).await?;
-    name_stage("connecting");
+    stage.enter("connecting");
     let mut failures = Vec::new();
     for (tried, address) in addresses.iter().enumerate() {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -129,16 +150,16 @@ struct Handshake<'a> {
 }
 
 impl Handshake<'_> {
-    async fn run(mut self, login: Option<Login>, name_stage: &impl Fn(&'static str)) -> Result<Established, Error> {
-        name_stage("asking for its versions (does it speak Kafka's protocol?)");
+    async fn run(mut self, login: Option<Login>, stage: &Stage) -> Result<Established, Error> {
+        stage.enter("asking for its versions (does it speak Kafka's protocol?)");
         let mut session_lifetime = None;
         let versions = match &login {
             None => self.negotiate(Negotiation::highest()).await?,
             Some(login) => {
                 let versions = self.negotiate(Negotiation::lowest()).await?;
-                name_stage("authenticating");
+                stage.enter("authenticating");
                 session_lifetime = login.run(&mut self, &versions).await?;
-                name_stage("asking for its versions after authentication");
+                stage.enter("asking for its versions after authentication");
                 self.negotiate(Negotiation::highest()).await?
             }
         };

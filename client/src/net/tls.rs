@@ -15,14 +15,14 @@ use std::time::{Duration, SystemTime};
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
-use tokio::io::BufReader;
+use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
+use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::stream::Socket;
-use crate::config::tls::{TlsIdentity, TlsOptions, TlsVersion, TrustedCa};
+use crate::config::tls::{TlsIdentity, TlsOptions, TlsSession, TlsVersion, TrustedCa};
 use crate::error::{Error, ErrorKind};
 use crate::kerberos::time::KerberosTime;
 use files::Stamp;
@@ -104,6 +104,15 @@ impl Tls {
         })
     }
 
+    /// The handshake, and what came of it; the connection is closed.
+    pub(crate) async fn try_handshake(self: &Arc<Self>, stream: TcpStream, host: &str) -> Result<TlsSession, Error> {
+        let mut stream = self.connect(stream, host).await?;
+        let session = session(&stream);
+        // A peer that has gone already does not matter any more.
+        let _ = stream.shutdown().await;
+        Ok(session)
+    }
+
     /// What an I/O error on a stream means that came through the handshake.
     pub(crate) fn explain(&self, error: io::Error) -> Error {
         match failure::cause(&error) {
@@ -138,22 +147,45 @@ impl Tls {
     /// A sentence for each certificate of ours that has ended or ends within 30 days.
     pub(crate) fn ending_soon(&self, now: SystemTime) -> Vec<String> {
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let sentence = |(what, der): &(String, CertificateDer<'static>)| {
-            let (_, until) = certificate::validity(der)?;
-            let when = KerberosTime::from(until);
-            if until < now {
-                Some(format!("{what} expired at {when}; no peer believes it"))
-            } else {
-                (until < now + SOON).then(|| format!("{what} expires at {when}; renew it"))
-            }
-        };
-        loaded.certificates.iter().filter_map(sentence).collect()
+        loaded.certificates.iter().filter_map(|(what, certificate)| ending_soon(what, certificate, now)).collect()
     }
 }
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.options.fmt(f)
+    }
+}
+
+/// A sentence about a certificate that has ended or ends within 30 days.
+pub(crate) fn ending_soon(what: &str, certificate: &[u8], now: SystemTime) -> Option<String> {
+    let (_, until) = certificate::validity(certificate)?;
+    let when = KerberosTime::from(until);
+    if until < now {
+        Some(format!("{what} expired at {when}; no peer believes it"))
+    } else {
+        (until < now + SOON).then(|| format!("{what} expires at {when}; renew it"))
+    }
+}
+
+/// Until when a certificate is valid, to be read by people.
+pub(crate) fn end_of(certificate: &[u8]) -> Option<String> {
+    certificate::validity(certificate).map(|(_, until)| KerberosTime::from(until).to_string())
+}
+
+/// What was agreed on.
+fn session(stream: &TlsStream<Socket>) -> TlsSession {
+    let (_, connection) = stream.get_ref();
+    let version = match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => TlsVersion::V1_2,
+        _ => TlsVersion::V1_3,
+    };
+    let cipher = connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
+    let certificate = connection.peer_certificates().and_then(<[_]>::first);
+    TlsSession {
+        version,
+        cipher: cipher.unwrap_or_default(),
+        certificate: certificate.map(|certificate| certificate.to_vec()).unwrap_or_default(),
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
-use super::connect::dial;
+use super::connect::{Stage, dial};
 use super::tls::Tls;
 use crate::config::Server;
 use crate::error::{Error, ErrorKind};
@@ -71,7 +71,7 @@ impl Endpoint {
     /// Asks for a token.
     pub(crate) async fn fetch(&self) -> Result<BearerToken, Error> {
         let at = |e: Error| e.at_endpoint(&self.to_string());
-        let socket = dial(&self.server, CONNECT_TIMEOUT, &|_| ()).await.map_err(at)?;
+        let socket = dial(&self.server, CONNECT_TIMEOUT, &Stage::default()).await.map_err(at)?;
         let answer = if self.secure {
             let stream = self.tls().await?.connect(socket, &self.server.host).await.map_err(at)?;
             self.ask(stream).await

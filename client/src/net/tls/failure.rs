@@ -1,9 +1,9 @@
 //! What a failed handshake means, and what to do about it.
 
 use rustls::pki_types::UnixTime;
-use rustls::{AlertDescription, CertificateError, Error as RustlsError, PeerIncompatible};
+use rustls::{AlertDescription, CertificateError, Error as RustlsError, HandshakeType, PeerIncompatible};
 
-use crate::config::tls::{TlsOptions, TlsVersion};
+use crate::config::tls::TlsOptions;
 use crate::error::{Error, ErrorKind};
 use crate::kerberos::time::KerberosTime;
 
@@ -22,10 +22,11 @@ pub(super) fn explain(error: &RustlsError, options: &TlsOptions) -> Error {
         RustlsError::InvalidCertificate(problem) => certificate(problem),
         RustlsError::AlertReceived(alert) => self::alert(*alert, options),
         RustlsError::PeerIncompatible(problem) => incompatible(problem, options),
-        RustlsError::InvalidMessage(_) => (
-            "what the peer says is no TLS".to_owned(),
-            "it may be a listener without TLS: connect without it, or to the broker's TLS port",
-        ),
+        // Kafka 2.3.1 on Java 17, for one, does not send its alert but repeats what it said before.
+        RustlsError::InappropriateHandshakeMessage { got_type: HandshakeType::ServerHello, .. } => {
+            alert(AlertDescription::BadCertificate, options)
+        }
+        RustlsError::InvalidMessage(problem) => no_tls(&format!("{problem:?}"), options),
         other => (format!("the TLS connection failed: {other}"), "the peer or something on the way is at fault"),
     };
     Error::new(ErrorKind::Tls, what).advice(advice).with_source(error.clone())
@@ -145,14 +146,25 @@ fn incompatible(problem: &PeerIncompatible, options: &TlsOptions) -> (String, &'
 }
 
 fn no_version(options: &TlsOptions) -> (String, &'static str) {
-    let name = |version| match version {
-        TlsVersion::V1_2 => "1.2",
-        TlsVersion::V1_3 => "1.3",
-    };
-    let (min, max) = (name(options.min_version), name(options.max_version));
-    let offered = if min == max { format!("TLS {min} alone") } else { format!("TLS {min} to {max}") };
-    let what = format!("the broker does not speak a version of TLS that is allowed here, which is {offered}");
+    let what =
+        format!("the broker does not speak a version of TLS that is allowed here, which is {}", offered(options));
     (what, "allow another, or enable one at the broker (`ssl.enabled.protocols`)")
+}
+
+/// A listener without TLS; or Kafka, which on Java 17 answers a hello that it cannot serve with bytes that are none of an
+/// alert (seen with 2.3.1 and 2.8.2).
+fn no_tls(why: &str, options: &TlsOptions) -> (String, &'static str) {
+    let what = format!(
+        "what the peer says is no TLS ({why}): it is a listener without TLS, or does not speak a version of TLS that is \
+         allowed here, which is {}",
+        offered(options)
+    );
+    (what, "connect to the broker's TLS port, or allow another version")
+}
+
+fn offered(options: &TlsOptions) -> String {
+    let (min, max) = (options.min_version, options.max_version);
+    if min == max { format!("{min} alone") } else { format!("{min} to {max}") }
 }
 
 fn no_cipher(why: &str) -> (String, &'static str) {
