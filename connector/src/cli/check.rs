@@ -86,13 +86,18 @@ fn describe_kafka(connection: &Connection, kafka: &Kafka) -> String {
         Some(auth) => format!("login {} as {}", auth.mechanism.name(), auth.username),
         None => "no login".to_owned(),
     };
+    let tls = match &kafka.tls {
+        Some(tls) if tls.insecure_skip_verification => ", TLS without verification",
+        Some(_) => ", TLS",
+        None => "",
+    };
     let topics = if kafka.topics.is_all() { "all topics".to_owned() } else { format!("topics {}", kafka.topics) };
     let writing = if connection.role.writes() {
         format!("acks {}, compression {}, ", acks(kafka.acks), kafka.compression)
     } else {
         String::new()
     };
-    format!("{}, {place}, {topics}, {writing}{login}", connection.role)
+    format!("{}, {place}{tls}, {topics}, {writing}{login}", connection.role)
 }
 
 /// Where a cluster is reached, for a line of text.

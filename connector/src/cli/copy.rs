@@ -1,12 +1,14 @@
 //! `ottla copy SOURCE TARGET`: moves records once, without a config file and without a trace in the source.
 //!
-//! An end is a path, `-`, or `kafka://host:port[,host:port…]/topic?key=value&…`. A Kafka source is read from its earliest
+//! An end is a path, `-`, or `kafka://host:port[,host:port…]/topic?key=value&…`, with TLS `kafka+tls://…`. A Kafka source is read from its earliest
 //! offset to the end as it was at the start; no group is used and nothing is committed. A copy that was interrupted is
 //! not whole, so it ends with 130 or 143 after it has drained.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use clap::Args;
+use ottla_client::{Pem, TlsIdentity, TlsOptions, TrustedCa};
 use ottla_protocol::compression::Compression;
 
 use super::run::Signals;
@@ -26,13 +28,20 @@ use crate::task::{
 
 /// The scheme of a Kafka end.
 const SCHEME: &str = "kafka://";
+/// The scheme of a Kafka end under TLS.
+const TLS_SCHEME: &str = "kafka+tls://";
+/// The keys of an end under TLS. There is none for a secret: the command line is for everybody to read.
+const TLS_KEYS: [&str; 4] = ["ca", "cert", "key", "server_name"];
 
 /// Arguments of `ottla copy`.
 #[derive(Debug, Args)]
 #[command(after_help = "SOURCE and TARGET: a file of JSON objects, one a line; `-` for standard input or output; or\n\
-    kafka://host:port[,host:port...]/topic[?key=value&...]\n\n\
+    kafka://host:port[,host:port...]/topic[?key=value&...]\n\
+    kafka+tls://host:port[,host:port...]/topic[?key=value&...] for TLS\n\n\
     Keys of a source: on_bad_message=stop|skip\n\
-    Keys of a target: acks=none|leader|majority|all, compression=none|gzip|snappy|lz4|zstd, on_push_error=stop|skip")]
+    Keys of a target: acks=none|leader|majority|all, compression=none|gzip|snappy|lz4|zstd, on_push_error=stop|skip\n\
+    Keys of kafka+tls: ca=PATH (a PEM file or a directory; without it the system's authorities), cert=PATH and key=PATH of a \
+    client certificate, server_name=NAME. What needs a password goes into a config file.")]
 pub struct CopyArgs {
     /// Where records come from.
     source: String,
@@ -75,11 +84,56 @@ enum Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Url {
     servers: Vec<String>,
+    tls: Option<Tls>,
     topic: String,
     acks: AckLevel,
     compression: Compression,
     on_bad_message: OnError,
     on_push_error: OnError,
+}
+
+/// What a URL says of TLS: paths and a name, all of which may be left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Tls {
+    ca: Option<String>,
+    cert: Option<String>,
+    key: Option<String>,
+    server_name: Option<String>,
+}
+
+impl Tls {
+    fn set(&mut self, key: &str, value: String) {
+        let place = match key {
+            "ca" => &mut self.ca,
+            "cert" => &mut self.cert,
+            "key" => &mut self.key,
+            _ => &mut self.server_name,
+        };
+        *place = Some(value);
+    }
+
+    fn options(&self) -> TlsOptions {
+        let ca = match self.ca.as_deref() {
+            None => TrustedCa::System,
+            Some(path) if Path::new(path).is_dir() => TrustedCa::Directory(path.into()),
+            Some(path) => TrustedCa::Pem(Pem::file(path)),
+        };
+        let pair = self.cert.as_ref().zip(self.key.as_ref());
+        let identity = pair.map(|(cert, key)| TlsIdentity::new(Pem::file(cert), Pem::file(key)));
+        TlsOptions { ca, identity, server_name: self.server_name.clone(), ..TlsOptions::default() }
+    }
+
+    /// Reads the files and says what is wrong with them.
+    fn check(&self, wrong: &mut impl FnMut(&str, &str)) {
+        if self.cert.is_some() != self.key.is_some() {
+            return wrong("`cert` and `key` belong together", "give both or neither");
+        }
+        if let Err(error) = self.options().check(SystemTime::now()) {
+            for line in error.to_string().lines() {
+                wrong(line, "the keys of TLS are ca, cert, key and server_name; `ottla copy --help` explains them");
+            }
+        }
+    }
 }
 
 /// Which end of the copy.
@@ -179,7 +233,8 @@ fn target_spec(place: Place, existing: Existing) -> TargetSpec {
 
 impl Url {
     fn cluster(&self) -> ClusterSpec {
-        ClusterSpec { name: self.servers.join(","), servers: self.servers.clone(), auth: None }
+        let tls = self.tls.as_ref().map(|tls| Box::new(tls.options()));
+        ClusterSpec { name: self.servers.join(","), servers: self.servers.clone(), auth: None, tls }
     }
 }
 
@@ -187,8 +242,10 @@ fn place(text: &str, side: Side, mistakes: &mut Vec<String>) -> Option<Place> {
     if text == "-" {
         return Some(Place::Path(JsonlPath::Stdio));
     }
-    if let Some(rest) = text.strip_prefix(SCHEME) {
-        return url(text, rest, side, mistakes).map(Place::Kafka);
+    for (scheme, tls) in [(SCHEME, None), (TLS_SCHEME, Some(Tls::default()))] {
+        if let Some(rest) = text.strip_prefix(scheme) {
+            return url(text, rest, tls, side, mistakes).map(Place::Kafka);
+        }
     }
     if text.is_empty() {
         mistakes.push(mistake(side, text, "it is empty", "give a path, `-` or kafka://host:port/topic"));
@@ -196,7 +253,12 @@ fn place(text: &str, side: Side, mistakes: &mut Vec<String>) -> Option<Place> {
     }
     if let Some((scheme, _)) = text.split_once("://") {
         let problem = format!("the scheme `{scheme}` is not known");
-        mistakes.push(mistake(side, text, &problem, "write kafka://host:port/topic, or a path"));
+        mistakes.push(mistake(
+            side,
+            text,
+            &problem,
+            "write kafka://host:port/topic, kafka+tls://host:port/topic, or a path",
+        ));
         return None;
     }
     Some(Place::Path(JsonlPath::File(PathBuf::from(text))))
@@ -208,8 +270,8 @@ fn mistake(side: Side, text: &str, problem: &str, help: &str) -> String {
     format!("error: {} `{shown}`: {problem}\n  help: {help}", side.name())
 }
 
-/// The part behind `kafka://`; every mistake in it is noted.
-fn url(whole: &str, rest: &str, side: Side, mistakes: &mut Vec<String>) -> Option<Url> {
+/// The part behind the scheme; every mistake in it is noted.
+fn url(whole: &str, rest: &str, tls: Option<Tls>, side: Side, mistakes: &mut Vec<String>) -> Option<Url> {
     let before = mistakes.len();
     let mut wrong = |problem: &str, help: &str| mistakes.push(mistake(side, &without_login(whole), problem, help));
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -226,6 +288,7 @@ fn url(whole: &str, rest: &str, side: Side, mistakes: &mut Vec<String>) -> Optio
     }
     let mut url = Url {
         servers,
+        tls,
         topic,
         acks: AckLevel::default(),
         compression: Compression::Lz4,
@@ -233,6 +296,9 @@ fn url(whole: &str, rest: &str, side: Side, mistakes: &mut Vec<String>) -> Optio
         on_push_error: OnError::Stop,
     };
     check_query(query, side, &mut url, &mut wrong);
+    if let Some(tls) = &url.tls {
+        tls.check(&mut wrong);
+    }
     (mistakes.len() == before).then_some(url)
 }
 
@@ -255,7 +321,12 @@ fn check_query(query: &str, side: Side, url: &mut Url, wrong: &mut impl FnMut(&s
     let mut seen: Vec<&str> = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if !side.keys().contains(&key) {
+        let of_tls = TLS_KEYS.contains(&key);
+        if of_tls && url.tls.is_none() {
+            wrong(&format!("`{key}` is for TLS"), "write kafka+tls:// for TLS, or leave it out");
+            continue;
+        }
+        if !of_tls && !side.keys().contains(&key) {
             unknown_key(key, side, wrong);
             continue;
         }
@@ -265,6 +336,10 @@ fn check_query(query: &str, side: Side, url: &mut Url, wrong: &mut impl FnMut(&s
         }
         seen.push(key);
         let value = percent_decoded(value);
+        if let Some(tls) = url.tls.as_mut().filter(|_| of_tls) {
+            tls.set(key, value);
+            continue;
+        }
         let known = match key {
             "acks" => set(&mut url.acks, &value, &ACKS, AckLevel::name),
             "compression" => set(&mut url.compression, &value, &CODECS, Compression::name),
@@ -327,10 +402,11 @@ fn percent_decoded(text: &str) -> String {
 
 /// The URL as an error may show it: a login in it stays hidden.
 fn without_login(url: &str) -> String {
-    let Some(rest) = url.strip_prefix(SCHEME) else { return url.to_owned() };
+    let found = [SCHEME, TLS_SCHEME].into_iter().find_map(|scheme| Some((scheme, url.strip_prefix(scheme)?)));
+    let Some((scheme, rest)) = found else { return url.to_owned() };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     match rest[..end].rfind('@') {
-        Some(at) => format!("{SCHEME}[redacted]{}", &rest[at..]),
+        Some(at) => format!("{scheme}[redacted]{}", &rest[at..]),
         None => url.to_owned(),
     }
 }
@@ -406,6 +482,28 @@ mod tests {
         assert!(text.contains("it has a login in it") && !text.contains("hunter2"), "{text}");
         let text = mistakes("kafka://etl:hunter2@a/orders", "kafka://x:y@b:1/");
         assert!(!text.contains("hunter2") && !text.contains("x:y"), "{text}");
+    }
+
+    #[test]
+    fn tls_is_a_scheme_with_keys_of_its_own() {
+        let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/tls");
+        let ca = tls.join("ca.pem").display().to_string();
+        let url = kafka(&format!("kafka+tls://a:9093/orders?ca={ca}&server_name=kafka.test&acks=all"), Side::Target);
+        let said = url.tls.clone().expect("TLS");
+        assert_eq!((said.ca.as_deref(), said.server_name.as_deref()), (Some(ca.as_str()), Some("kafka.test")));
+        assert!(url.cluster().tls.is_some());
+        assert_eq!(kafka("kafka://a:9092/orders", Side::Target).tls, None);
+        let text = mistakes(
+            &format!("kafka+tls://a:9093/t?ca={ca}&cert=x.pem"),
+            &format!("kafka://b:9092/u?ca={ca}&compresion=lz4"),
+        );
+        for part in ["`cert` and `key` belong together", "`ca` is for TLS", "did you mean `compression`?"] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+        let pair = format!("cert={0}/client-p256.pem&key={0}/client-rsa.key", tls.display());
+        let text = mistakes(&format!("kafka+tls://etl:hunter2@a:9093/t?ca={ca}&{pair}"), "-");
+        assert!(text.contains("is not the one of") && !text.contains("hunter2"), "{text}");
+        assert!(mistakes("kafka+tls://a:9093/t?ca=absent.pem", "-").contains("absent.pem cannot be read"));
     }
 
     #[test]

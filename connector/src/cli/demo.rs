@@ -91,7 +91,7 @@ fn directory(asked: Option<&Path>) -> Result<PathBuf, Failure> {
 }
 
 fn cluster(servers: &[String]) -> ClusterSpec {
-    ClusterSpec { name: "demo".to_owned(), servers: servers.to_vec(), auth: None }
+    ClusterSpec { name: "demo".to_owned(), servers: servers.to_vec(), auth: None, tls: None }
 }
 
 fn send(servers: &[String]) -> Job {

@@ -4,6 +4,7 @@
 mod jsonl;
 mod kafka;
 mod steps;
+mod tls;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -13,6 +13,7 @@ use super::model::{
     TopicExpression,
 };
 use super::read::{Reader, Table, Text};
+use super::tls;
 use crate::secret::Secret;
 
 const KINDS: [(&str, KindName); 2] = [("kafka", KindName::Kafka), ("jsonl", KindName::Jsonl)];
@@ -30,7 +31,7 @@ const COMPRESSIONS: [(&str, Compression); 5] = [
 const MECHANISMS: [(&str, Mechanism); 1] = [("plain", Mechanism::Plain)];
 
 /// The best reading of the words of a key: absent or wrong ones (which leave a mistake behind) become the default.
-fn word_or<T: Copy>(
+pub(super) fn word_or<T: Copy>(
     reader: &mut Reader<'_>,
     table: &Table<'_, '_>,
     name: &str,
@@ -74,16 +75,26 @@ fn kafka(reader: &mut Reader<'_>, table: &Table<'_, '_>, meant: &[&'static str])
     let bootstrap = reader.required(table, "bootstrap", meant).and_then(|value| bootstrap(reader, value));
     let login = table.fields.get("auth");
     let auth = login.map(|value| auth(reader, value));
-    if let (Some(value), Some(Bootstrap::Embedded)) = (login, &bootstrap) {
-        let message = "the embedded broker takes no login, so `auth` does not apply";
-        reader
-            .push(Mistake::error(value.span(), message).help("leave `auth` out, or name a real broker in `bootstrap`"));
+    let protection = table.fields.get("tls");
+    let tls = protection.map(|value| tls::read(reader, value));
+    let embedded = matches!(bootstrap, Some(Bootstrap::Embedded));
+    for (value, key, lacks) in [(login, "auth", "no login"), (protection, "tls", "no TLS")] {
+        let Some(value) = value.filter(|_| embedded) else { continue };
+        let message = format!("the embedded broker takes {lacks}, so `{key}` does not apply");
+        let help = format!("leave `{key}` out, or name a real broker in `bootstrap`");
+        reader.push(Mistake::error(value.span(), message).help(help));
     }
-    let auth = match auth {
-        None => None,
-        Some(read) => Some(read?),
-    };
-    Some(Kafka { bootstrap: bootstrap?, topics: topics?, acks, compression, auth })
+    // A part that is there and wrong leaves no connection.
+    let (auth, tls) = (present(auth)?, present(tls)?.map(Box::new));
+    Some(Kafka { bootstrap: bootstrap?, topics: topics?, acks, compression, auth, tls })
+}
+
+/// `None` for what is there and could not be read.
+fn present<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+    match read {
+        None => Some(None),
+        Some(read) => read.map(Some),
+    }
 }
 
 fn jsonl(reader: &mut Reader<'_>, table: &Table<'_, '_>, meant: &[&'static str]) -> Option<Jsonl> {
@@ -252,28 +263,38 @@ fn auth(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Auth> {
     let username = reader.required(&table, "username", &meant);
     let username = username.and_then(|value| reader.filled_text("username", value));
     let password = reader.required(&table, "password", &meant);
-    let password = password.and_then(|value| password_of(reader, value));
+    let password = password.and_then(|value| secret(reader, "password", value));
     Some(Auth { mechanism: mechanism?, username: username?.value, password: password? })
 }
 
-fn password_of(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Secret> {
+/// A text that is never shown and should not stand in the file.
+pub(super) fn secret(reader: &mut Reader<'_>, name: &str, value: &Spanned<DeValue<'_>>) -> Option<Secret> {
     let clear = value.get_ref().as_str().is_none_or(|text| !interpolate::has_reference(text));
     if clear {
         reader.masks.push(value.span());
     }
-    let text = reader.filled_text("password", value)?;
+    let text = reader.filled_text(name, value)?;
     if clear {
-        reader.push(
-            Mistake::warning(text.at, "the password stands in the file for everyone who can read it")
-                .help("keep it outside: password = \"${env:NAME}\" or \"${file:PATH}\""),
-        );
+        let spoken = name.replace('_', " ");
+        let message = format!("the {spoken} stands in the file for everyone who can read it");
+        let help = format!("keep it outside: {name} = \"${{env:NAME}}\" or \"${{file:PATH}}\"");
+        reader.push(Mistake::warning(text.at, message).help(help));
     }
     Some(Secret::new(text.value))
 }
 
 #[cfg(test)]
 mod tests {
+    use ottla_client::TlsVersion;
+
     use super::*;
+
+    fn version_name(version: TlsVersion) -> &'static str {
+        match version {
+            TlsVersion::V1_2 => "1.2",
+            TlsVersion::V1_3 => "1.3",
+        }
+    }
 
     /// The words of the key table and those that are understood are the same, in both directions.
     #[test]
@@ -289,6 +310,8 @@ mod tests {
         same(Section::Connection, "on_push_error", &ON_ERROR, |on| on.name());
         same(Section::Connection, "acks", &ACKS, |acks| acks.name());
         same(Section::Connection, "compression", &COMPRESSIONS, |compression| compression.name());
+        same(Section::Tls, "min_version", &tls::VERSIONS, |version| version_name(*version));
+        same(Section::Tls, "max_version", &tls::VERSIONS, |version| version_name(*version));
         same(Section::Auth, "mechanism", &MECHANISMS, |mechanism| mechanism.name());
     }
 }

@@ -16,6 +16,7 @@ mod redact;
 mod render;
 mod syntax;
 mod task;
+mod tls;
 pub mod topics;
 
 use std::collections::BTreeMap;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use ottla_client::TlsOptions;
 use ottla_protocol::compression::Compression;
 
 pub use super::topics::{ExpressionError, TopicExpression};
@@ -70,6 +71,8 @@ pub struct Kafka {
     pub compression: Compression,
     /// The login, if the cluster asks for one.
     pub auth: Option<Auth>,
+    /// How connections are protected; `None` is plain TCP. Its files were there and fitted together when it was checked.
+    pub tls: Option<Box<TlsOptions>>,
 }
 
 /// Where a cluster is reached first.

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::environment::Environment;
 use super::interpolate::{self, Fault};
 use super::keys::{self, Absent, Key, KindName, LATER, Section};
-use super::mistake::{Mistake, shown};
+use super::mistake::{Mistake, Severity, shown};
 use super::nearest::{nearest_key, nearest_word};
 
 /// Collects mistakes while the tables are walked.
@@ -62,6 +62,11 @@ impl<'a> Reader<'a> {
         Self { text, environment, mistakes: Vec::new(), masks: Vec::new() }
     }
 
+    /// How many of the mistakes are errors.
+    pub(super) fn errors(&self) -> usize {
+        self.mistakes.iter().filter(|mistake| mistake.severity == Severity::Error).count()
+    }
+
     pub(super) fn push(&mut self, mistake: Mistake) {
         self.mistakes.push(mistake);
     }
@@ -73,7 +78,7 @@ impl<'a> Reader<'a> {
         for (name, value) in table.fields {
             let at = name.span();
             let Some(key) = keys::find(table.section, name.get_ref()) else {
-                if table.section == Section::Auth {
+                if matches!(table.section, Section::Auth | Section::Tls) {
                     self.masks.push(value.span());
                 }
                 let near = self.unknown_key(table, name.get_ref(), at);

@@ -15,6 +15,10 @@ static SECRET_WORD: LazyLock<Option<Regex>> =
 static LOGIN: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r#"(?:[A-Za-z]+://)?[^\s"'/@:,\[]+:([^\s"'@]+)@"#).ok());
 
+/// A private key in PEM, from BEGIN to END or as far as the text goes.
+static PRIVATE_KEY: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(.*?)(?:-----END |\z)").ok());
+
 /// What stands in place of a masked text.
 pub(super) const MASK: &str = "***";
 
@@ -23,6 +27,7 @@ pub(super) fn secrets_in(text: &str) -> Vec<Range<usize>> {
     let words = SECRET_WORD.iter().flat_map(|word| word.find_iter(text));
     let mut found: Vec<_> = words.filter_map(|word| value_after(text, word.end())).collect();
     found.extend(logins_in(text));
+    found.extend(first_groups(&PRIVATE_KEY, text));
     found
 }
 
@@ -43,8 +48,15 @@ pub(super) fn without_login(text: &str) -> Cow<'_, str> {
 }
 
 fn logins_in(text: &str) -> impl Iterator<Item = Range<usize>> {
-    let captures = LOGIN.iter().flat_map(move |login| login.captures_iter(text));
-    captures.filter_map(|found| found.get(1).map(|password| password.range()))
+    first_groups(&LOGIN, text)
+}
+
+fn first_groups<'t>(
+    pattern: &'static LazyLock<Option<Regex>>,
+    text: &'t str,
+) -> impl Iterator<Item = Range<usize>> + use<'t> {
+    let captures = pattern.iter().flat_map(move |pattern| pattern.captures_iter(text));
+    captures.filter_map(|found| found.get(1).map(|secret| secret.range()))
 }
 
 /// Sorted, and without overlaps.
@@ -163,6 +175,9 @@ mod tests {
             "password = \"${env:A:-hunter2}\"",
             "password = \"${env:A}hunter2\"",
             "password = \"hunter2${env:A}\"",
+            "key = \"\"\"\n-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\"\"\"",
+            "key = '-----BEGIN EC PRIVATE KEY-----\\nhunter2\\n-----END EC PRIVATE KEY-----'",
+            "key = '-----BEGIN RSA PRIVATE KEY-----\nMII\nhunter2",
         ] {
             assert!(!masked(text).contains("hunter2"), "{text} -> {}", masked(text));
         }

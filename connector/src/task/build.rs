@@ -83,5 +83,5 @@ fn cluster(connection: &Connection, kafka: &Kafka, embedded: &[String]) -> Clust
         Bootstrap::Embedded => embedded.to_vec(),
         Bootstrap::Servers(servers) => servers.clone(),
     };
-    ClusterSpec { name: connection.name.clone(), servers, auth: kafka.auth.clone() }
+    ClusterSpec { name: connection.name.clone(), servers, auth: kafka.auth.clone(), tls: kafka.tls.clone() }
 }

@@ -35,6 +35,7 @@ fn help(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Disconnected => {
             "is the broker running, and are its advertised addresses reachable from here? `ottla test FILE` goes step by step"
         }
+        ErrorKind::Tls => "check `tls`; `ottla test FILE` goes step by step",
         ErrorKind::Authentication => "check `auth`: the mechanism, the user name and the password",
         ErrorKind::UnknownTopic => "check the topic's name; `ottla test FILE` lists what the expression matches",
         _ => return None,

@@ -13,7 +13,7 @@ mod pump;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ottla_client::Client;
+use ottla_client::{Client, TlsOptions};
 use tokio::sync::watch;
 
 use crate::config::model::{AckLevel, Auth, JsonlPath, Mechanism, OnError};
@@ -119,6 +119,8 @@ pub struct ClusterSpec {
     pub servers: Vec<String>,
     /// The login.
     pub auth: Option<Auth>,
+    /// How connections are protected; `None` is plain TCP.
+    pub tls: Option<Box<TlsOptions>>,
 }
 
 /// How long things take that could take longer or shorter.
@@ -209,6 +211,9 @@ impl ClusterSpec {
         let mut builder = Client::builder().bootstrap(self.servers.iter().cloned()).client_id("ottla");
         if let Some(Auth { mechanism: Mechanism::Plain, username, password }) = &self.auth {
             builder = builder.sasl_plain(username, password.expose());
+        }
+        if let Some(tls) = &self.tls {
+            builder = builder.tls(tls.as_ref().clone());
         }
         builder.connect().await.map_err(|error| client_failure(&self.place(), &error))
     }

@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use super::{finish, ottla, run, with_config};
 
-fn kafka(bootstrap: &str, more: &str) -> String {
+pub(super) fn kafka(bootstrap: &str, more: &str) -> String {
     format!("[connections.shop]\nkind = \"kafka\"\nbootstrap = [\"{bootstrap}\"]\n{more}")
 }
 
 /// Runs `ottla test` beside this process's own broker and returns each step with its outcome.
-async fn test(config: String, code: i32) -> (Vec<(String, String)>, String) {
+pub(super) async fn test(config: String, code: i32) -> (Vec<(String, String)>, String) {
     let run = move || {
         let directory = with_config(&config);
         let args = ["test", "shop.toml", "--timeout", "2", "--output", "json"];
@@ -30,6 +30,11 @@ async fn test(config: String, code: i32) -> (Vec<(String, String)>, String) {
     (steps.collect(), printed)
 }
 
+/// How a step ended.
+pub(super) fn outcome<'s>(steps: &'s [(String, String)], name: &str) -> &'s str {
+    &steps.iter().find(|(step, _)| step == name).unwrap().1
+}
+
 #[track_caller]
 fn assert_steps(found: &[(String, String)], expected: &[(&str, &str)]) {
     let found: Vec<_> = found.iter().map(|(step, outcome)| (step.as_str(), outcome.as_str())).collect();
@@ -45,6 +50,7 @@ async fn a_healthy_cluster_passes_every_step_in_order() {
         ("config", "pass"),
         ("DNS", "pass"),
         ("TCP", "pass"),
+        ("TLS", "skipped"),
         ("SASL", "skipped"),
         ("ApiVersions", "pass"),
         ("metadata", "pass"),
@@ -76,7 +82,7 @@ async fn without_a_listener_everything_after_tcp_is_skipped() {
     let outcome = |name: &str| steps.iter().find(|(step, _)| step == name).unwrap().1.clone();
     assert_eq!((outcome("DNS"), outcome("TCP")), ("pass".to_owned(), "fail".to_owned()));
     assert!(steps.iter().skip(3).all(|(_, outcome)| outcome == "skipped"), "{steps:?}");
-    assert!(steps.len() == 12 && printed.contains("is the broker running"), "{printed}");
+    assert!(steps.len() == 13 && printed.contains("is the broker running"), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,11 +92,11 @@ async fn a_good_login_passes_and_a_refused_one_fails_at_its_own_step() {
     let login =
         |password: &str| format!("auth = {{ mechanism = \"plain\", username = \"etl\", password = \"{password}\" }}\n");
     let (steps, _) = test(kafka(&bootstrap, &login("${env:PLANTED}")), 0).await;
-    assert_eq!(steps[3], ("SASL".to_owned(), "pass".to_owned()));
+    assert_eq!(steps[4], ("SASL".to_owned(), "pass".to_owned()));
 
     let (steps, _) = test(kafka(&bootstrap, &login("${env:PLANTED}x")), 3).await;
-    assert_eq!(steps[3], ("SASL".to_owned(), "fail".to_owned()));
-    assert!(steps[4..].iter().all(|(_, outcome)| outcome == "skipped"), "{steps:?}");
+    assert_eq!(steps[4], ("SASL".to_owned(), "fail".to_owned()));
+    assert!(steps[5..].iter().all(|(_, outcome)| outcome == "skipped"), "{steps:?}");
     broker.shutdown().await;
 }
 
@@ -108,13 +114,13 @@ async fn a_peer_that_is_no_broker_fails_in_time() {
     // It takes connections in its backlog and never says a word.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let (steps, _) = test(kafka(&silent.local_addr().unwrap().to_string(), ""), 3).await;
-    assert_eq!(steps[4], ("ApiVersions".to_owned(), "fail".to_owned()));
+    assert_eq!(steps[5], ("ApiVersions".to_owned(), "fail".to_owned()));
 
     let closing = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = closing.local_addr().unwrap().to_string();
     std::thread::spawn(move || closing.incoming().for_each(drop));
     let (steps, printed) = test(kafka(&address, ""), 3).await;
-    assert_eq!(steps[4], ("ApiVersions".to_owned(), "fail".to_owned()));
+    assert_eq!(steps[5], ("ApiVersions".to_owned(), "fail".to_owned()));
     assert!(printed.contains("help"), "{printed}");
 }
 

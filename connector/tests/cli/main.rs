@@ -4,6 +4,7 @@ mod check;
 mod connections;
 mod dev;
 mod examples;
+mod tls;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -6,6 +6,7 @@ mod keys;
 mod secrets;
 mod syntax;
 mod tasks;
+mod tls;
 mod values;
 
 use std::path::Path;

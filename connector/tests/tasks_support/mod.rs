@@ -121,7 +121,7 @@ pub fn quick() -> Timing {
 
 /// The cluster of a broker.
 pub fn cluster(broker: &DevBroker) -> ClusterSpec {
-    ClusterSpec { name: "shop".to_owned(), servers: broker.bootstrap(), auth: None }
+    ClusterSpec { name: "shop".to_owned(), servers: broker.bootstrap(), auth: None, tls: None }
 }
 
 /// Topics as the source of a task.

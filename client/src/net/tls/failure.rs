@@ -22,10 +22,8 @@ pub(super) fn explain(error: &RustlsError, options: &TlsOptions) -> Error {
         RustlsError::InvalidCertificate(problem) => certificate(problem),
         RustlsError::AlertReceived(alert) => self::alert(*alert, options),
         RustlsError::PeerIncompatible(problem) => incompatible(problem, options),
-        // Kafka 2.3.1 on Java 17, for one, does not send its alert but repeats what it said before.
-        RustlsError::InappropriateHandshakeMessage { got_type: HandshakeType::ServerHello, .. } => {
-            alert(AlertDescription::BadCertificate, options)
-        }
+        RustlsError::DecryptError
+        | RustlsError::InappropriateHandshakeMessage { got_type: HandshakeType::ServerHello, .. } => repeated(options),
         RustlsError::InvalidMessage(problem) => no_tls(&format!("{problem:?}"), options),
         other => (format!("the TLS connection failed: {other}"), "the peer or something on the way is at fault"),
     };
@@ -118,6 +116,13 @@ fn alert(alert: AlertDescription, options: &TlsOptions) -> (String, &'static str
         ),
         other => (format!("the broker broke off the TLS connection ({other:?})"), "its log says why"),
     }
+}
+
+/// Kafka on Java 17 does not send its alert about a client's certificate but repeats what it said before: its hello in TLS
+/// 1.2 (seen with 2.3.1 and 2.8.2), in TLS 1.3 a record that cannot be decrypted a second time (2.8.2).
+fn repeated(options: &TlsOptions) -> (String, &'static str) {
+    let (what, advice) = alert(AlertDescription::BadCertificate, options);
+    (format!("{what} (it sent no alert but repeated its handshake, as Kafka does then)"), advice)
 }
 
 fn no_certificate(sent: bool) -> (String, &'static str) {

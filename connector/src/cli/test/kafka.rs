@@ -1,4 +1,4 @@
-//! The steps for a Kafka cluster: names, ports, login, versions, metadata, topics, group coordinator, target.
+//! The steps for a Kafka cluster: names, ports, TLS, login, versions, metadata, topics, group coordinator, target.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,14 +7,15 @@ use ottla_client::{Client, Error, ErrorKind, Topic, TopicPartition};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use super::Wanted;
 use super::steps::Steps;
+use super::{Wanted, tls};
 use crate::config::address;
 use crate::config::{AckLevel, Auth, Kafka};
 use crate::mode;
 
 const DNS: &str = "DNS";
 const TCP: &str = "TCP";
+pub(super) const TLS: &str = "TLS";
 const SASL: &str = "SASL";
 const VERSIONS: &str = "ApiVersions";
 const METADATA: &str = "metadata";
@@ -31,16 +32,22 @@ const AFTER_METADATA: [&str; 6] = [BROKERS, TOPICS, GROUP, TARGET, COMPRESSION, 
 pub(super) async fn test(steps: &mut Steps, kafka: &Kafka, servers: &[String], wanted: &Wanted<'_>, limit: Duration) {
     let resolved = resolve(steps, servers, limit).await;
     if steps.failed() {
-        steps.skip_all(&[TCP, SASL, VERSIONS, METADATA]);
+        steps.skip_all(&[TCP, TLS, SASL, VERSIONS, METADATA]);
         return steps.skip_all(&AFTER_METADATA);
     }
     reach(steps, TCP, &resolved, limit).await;
     if steps.failed() {
+        steps.skip_all(&[TLS, SASL, VERSIONS, METADATA]);
+        return steps.skip_all(&AFTER_METADATA);
+    }
+    let protected = tls::protect(kafka.tls.as_deref(), servers, limit).await;
+    if protected.failed() {
+        steps.append(protected);
         steps.skip_all(&[SASL, VERSIONS, METADATA]);
         return steps.skip_all(&AFTER_METADATA);
     }
     let local = resolved.iter().all(|(_, found)| found.iter().all(|address| address.ip().is_loopback()));
-    let Some(client) = log_in(steps, kafka.auth.as_ref(), servers, local, limit).await else {
+    let Some(client) = log_in(steps, protected, kafka, servers, local, limit).await else {
         steps.skip_all(&[METADATA]);
         return steps.skip_all(&AFTER_METADATA);
     };
@@ -134,17 +141,32 @@ async fn connect(addresses: &[SocketAddr], limit: Duration) -> Result<(), String
 /// Login and version negotiation are one exchange in the client; its error says which of them failed.
 async fn log_in(
     steps: &mut Steps,
-    auth: Option<&Auth>,
+    protected: Steps,
+    kafka: &Kafka,
     servers: &[String],
     local: bool,
     limit: Duration,
 ) -> Option<Client> {
+    let auth = kafka.auth.as_ref();
     let builder = Client::builder().bootstrap(servers).connect_timeout(limit).request_timeout(limit).api_timeout(limit);
     let builder = match auth {
         Some(auth) => builder.sasl_plain(&auth.username, auth.password.expose()),
         None => builder,
     };
+    let builder = match &kafka.tls {
+        Some(tls) => builder.tls(tls.as_ref().clone()),
+        None => builder,
+    };
     let connected = within(limit, builder.connect()).await;
+    if let Err(problem) = &connected
+        && problem.kind == Some(ErrorKind::Tls)
+    {
+        // In TLS 1.3 a broker refuses a client's certificate only after the handshake.
+        steps.fail(TLS, problem.text.clone(), tls::help(kafka.tls.is_some()));
+        steps.skip_all(&[SASL, VERSIONS]);
+        return None;
+    }
+    steps.append(protected);
     match (&connected, auth) {
         (Err(problem), _) if problem.kind == Some(ErrorKind::Authentication) => {
             steps.fail(SASL, problem.text.clone(), "check user name, password and mechanism with the cluster's owner");
@@ -153,7 +175,7 @@ async fn log_in(
         }
         (_, None) => steps.skip(SASL, "no login is configured"),
         (Err(_), Some(_)) => steps.skip(SASL, "the broker did not get as far as the login"),
-        (Ok(_), Some(auth)) => logged_in(steps, auth, local),
+        (Ok(_), Some(auth)) => logged_in(steps, auth, local || kafka.tls.is_some()),
     }
     match connected {
         Ok(client) => {
@@ -167,9 +189,9 @@ async fn log_in(
     }
 }
 
-fn logged_in(steps: &mut Steps, auth: &Auth, local: bool) {
+fn logged_in(steps: &mut Steps, auth: &Auth, unread: bool) {
     let detail = format!("logged in as {} with {}", auth.username, auth.mechanism.name());
-    if local {
+    if unread {
         steps.pass(SASL, detail);
     } else {
         let help = "anyone on the way can read it; use it in trusted networks only";
@@ -181,9 +203,9 @@ fn no_versions_help(kind: Option<ErrorKind>, logs_in: bool) -> &'static str {
     match kind {
         Some(ErrorKind::Versions | ErrorKind::Unsupported) => "Kafka 0.11 or later is needed",
         Some(ErrorKind::Disconnected) if !logs_in => {
-            "the port answers but not in Kafka's protocol without a login: does the listener ask for SASL (add `auth`) or TLS (not supported yet)?"
+            "the port answers but not in Kafka's protocol without a login: does the listener ask for SASL (add `auth`) or TLS (add `tls`)?"
         }
-        _ => "is this the port of a Kafka listener without TLS?",
+        _ => "is this the port of a Kafka listener, and does `tls` say whether it speaks TLS?",
     }
 }
 

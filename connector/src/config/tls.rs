@@ -1,0 +1,125 @@
+//! `tls` of a connection: which certificates are believed and shown. The files are read here and put together as a
+//! connection would do it, without opening one.
+
+use std::time::SystemTime;
+
+use ottla_client::{Pem, TlsIdentity, TlsOptions, TlsVersion, TrustedCa};
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::connection::{secret, word_or};
+use super::keys::Section;
+use super::mistake::{Mistake, shown};
+use super::read::{Reader, Table};
+
+pub(super) const VERSIONS: [(&str, TlsVersion); 2] = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
+
+/// Where PEM text begins, in contrast to a path.
+const BEGIN: &str = "-----BEGIN ";
+
+/// Reads the table; `None` if a mistake leaves nothing to go on with.
+pub(super) fn read(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<TlsOptions> {
+    let Some(fields) = value.get_ref().as_table() else {
+        reader.wrong_type("tls", value, "a table");
+        if let Some(mistake) = reader.mistakes.last_mut() {
+            mistake.help.push("write tls = {} to trust the system's authorities".to_owned());
+        }
+        return None;
+    };
+    let table = Table { section: Section::Tls, at: value.span(), fields, kind: None };
+    let before = reader.errors();
+    reader.check_keys(&table);
+    let options = TlsOptions {
+        ca: ca(reader, &table),
+        identity: identity(reader, &table),
+        server_name: text(reader, &table, "server_name"),
+        min_version: word_or(reader, &table, "min_version", &VERSIONS, TlsVersion::V1_2),
+        max_version: word_or(reader, &table, "max_version", &VERSIONS, TlsVersion::V1_3),
+        insecure_skip_verification: skip_verification(reader, &table),
+    };
+    // What is not there yet cannot be judged as a whole.
+    (reader.errors() == before && try_out(reader, &table, &options)).then_some(options)
+}
+
+fn text(reader: &mut Reader<'_>, table: &Table<'_, '_>, name: &'static str) -> Option<String> {
+    let value = table.fields.get(name)?;
+    reader.filled_text(name, value).map(|text| text.value)
+}
+
+fn ca(reader: &mut Reader<'_>, table: &Table<'_, '_>) -> TrustedCa {
+    let Some(ca) = text(reader, table, "ca") else { return TrustedCa::System };
+    if std::fs::metadata(&ca).is_ok_and(|found| found.is_dir()) {
+        return TrustedCa::Directory(ca.into());
+    }
+    TrustedCa::Pem(pem(ca))
+}
+
+fn pem(text: String) -> Pem {
+    if text.contains(BEGIN) { Pem::text(text) } else { Pem::file(text) }
+}
+
+/// `cert` and `key` belong together.
+fn identity(reader: &mut Reader<'_>, table: &Table<'_, '_>) -> Option<TlsIdentity> {
+    let certificate = text(reader, table, "cert");
+    let key = table.fields.get("key").and_then(|value| key(reader, value));
+    let password = table.fields.get("key_password").and_then(|value| secret(reader, "key_password", value));
+    for (name, other) in [("cert", "key"), ("key", "cert"), ("key_password", "key")] {
+        if let Some((at, _)) = table.fields.get_key_value(name).filter(|_| !table.fields.contains_key(other)) {
+            let message = format!("`{name}` stands without `{other}`");
+            reader.push(Mistake::error(at.span(), message).help(format!("add `{other}`, or leave `{name}` out")));
+        }
+    }
+    let identity = TlsIdentity::new(pem(certificate?), key?);
+    Some(match password {
+        Some(password) => identity.key_password(password.expose()),
+        None => identity,
+    })
+}
+
+/// A path can be shown, a key cannot.
+fn key(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Pem> {
+    let inline = value.get_ref().as_str().is_some_and(|text| text.contains(BEGIN));
+    if inline {
+        return secret(reader, "key", value).map(|key| Pem::text(key.expose()));
+    }
+    reader.filled_text("key", value).map(|text| pem(text.value))
+}
+
+fn skip_verification(reader: &mut Reader<'_>, table: &Table<'_, '_>) -> bool {
+    const NAME: &str = "insecure_skip_verification";
+    let Some(value) = table.fields.get(NAME) else { return false };
+    let DeValue::Boolean(skip) = value.get_ref() else {
+        reader.wrong_type(NAME, value, "true or false");
+        return false;
+    };
+    if *skip {
+        let message = "brokers' certificates are not verified: anyone on the way can read and change everything";
+        reader.push(Mistake::warning(value.span(), message).help("give the CA in `ca` instead"));
+    }
+    *skip
+}
+
+/// Reads the files. What is wrong is said at the key it is about.
+fn try_out(reader: &mut Reader<'_>, table: &Table<'_, '_>, options: &TlsOptions) -> bool {
+    let now = SystemTime::now();
+    let without_identity = TlsOptions { identity: None, ..options.clone() };
+    let checked = match without_identity.check(now) {
+        Ok(_) => options.check(now).map_err(|error| ("cert", error)),
+        Err(error) => Err(("ca", error)),
+    };
+    match checked {
+        Ok(soon) => {
+            for sentence in soon {
+                reader.push(Mistake::warning(table.at.clone(), shown(&sentence)));
+            }
+            true
+        }
+        Err((key, error)) => {
+            let at = table.fields.get(key).map_or(table.at.clone(), Spanned::span);
+            for line in error.to_string().lines() {
+                reader.push(Mistake::error(at.clone(), shown(line)));
+            }
+            false
+        }
+    }
+}
