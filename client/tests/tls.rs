@@ -257,7 +257,7 @@ async fn each_last_word_of_a_server_has_its_own_meaning() {
     for (alert, tls, words) in [
         (&[0x15, 3, 3, 0, 2, 2, 40][..], trusting(), "no cipher, curve or signature in common (HandshakeFailure)"),
         (&[0x15, 3, 3, 0, 2, 2, 71], trusting(), "no cipher, curve or signature in common (InsufficientSecurity)"),
-        (&[0x15, 3, 3, 0, 2, 2, 70], trusting(), "TLS 1.2 to 1.3"),
+        (&[0x15, 3, 3, 0, 2, 2, 70], trusting(), "TLS 1.2 to TLS 1.3"),
         (&[0x15, 3, 3, 0, 2, 2, 112], trusting(), "no certificate for the name"),
         (&[0x15, 3, 3, 0, 2, 2, 42], trusting(), "wants a client certificate, and none is set"),
         (&[0x15, 3, 3, 0, 2, 2, 46], showing("client-p256.pem", "client-p256.key"), "(CertificateUnknown)"),

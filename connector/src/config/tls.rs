@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::connection::{secret, word_or};
 use super::keys::Section;
-use super::mistake::{Mistake, shown};
+use super::mistake::{Mistake, printable};
 use super::read::{Reader, Table};
 
 pub(super) const VERSIONS: [(&str, TlsVersion); 2] = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
@@ -110,16 +110,21 @@ fn try_out(reader: &mut Reader<'_>, table: &Table<'_, '_>, options: &TlsOptions)
     match checked {
         Ok(soon) => {
             for sentence in soon {
-                reader.push(Mistake::warning(table.at.clone(), shown(&sentence)));
+                reader.push(Mistake::warning(table.at.clone(), whole(&sentence)));
             }
             true
         }
         Err((key, error)) => {
             let at = table.fields.get(key).map_or(table.at.clone(), Spanned::span);
             for line in error.to_string().lines() {
-                reader.push(Mistake::error(at.clone(), shown(line)));
+                reader.push(Mistake::error(at.clone(), whole(line)));
             }
             false
         }
     }
+}
+
+/// A message with a path in it, which may be long and must not be cut.
+fn whole(text: &str) -> String {
+    text.chars().map(printable).collect()
 }

@@ -97,14 +97,14 @@ fn a_key_that_comes_later_is_no_typing_error() {
             [connections.shop]
             kind = "kafka"
             bootstrap = ["localhost:9092"]
-            tls = true
+            agent = true
         "#,
         "
-            error: `tls` is not supported by this version yet
+            error: `agent` is not supported by this version yet
              --> shop.toml:4:1
               |
-            4 | tls = true
-              | ^^^
+            4 | agent = true
+              | ^^^^^
               = help: leave it out
 
             error: 1 mistake in shop.toml
