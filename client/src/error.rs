@@ -40,7 +40,8 @@ pub enum ErrorKind {
     Connect,
     /// The TLS handshake failed: a certificate, a name, a version or a cipher, on one side or the other.
     Tls,
-    /// The broker refused the credentials or the mechanism.
+    /// The broker refused the credentials or the mechanism, takes no login, or did not prove itself; or there are no
+    /// credentials to be had.
     Authentication,
     /// The broker and this client have no version of an API in common.
     Versions,
@@ -144,14 +145,16 @@ impl Error {
     }
 
     /// The broker's error code as an error. Code 3 is [`ErrorKind::UnknownTopic`], 1 [`ErrorKind::OffsetOutOfRange`],
-    /// 47 and 82 [`ErrorKind::Fenced`], 10 and 18 [`ErrorKind::TooLarge`].
+    /// 47 and 82 [`ErrorKind::Fenced`], 10 and 18 [`ErrorKind::TooLarge`], 33, 34 and 58 [`ErrorKind::Authentication`].
     pub(crate) fn from_code(code: ErrorCode) -> Self {
         let kind = match code {
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => ErrorKind::UnknownTopic,
             ErrorCode::OFFSET_OUT_OF_RANGE => ErrorKind::OffsetOutOfRange,
             ErrorCode::INVALID_PRODUCER_EPOCH | ErrorCode::FENCED_INSTANCE_ID => ErrorKind::Fenced,
             ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::RECORD_LIST_TOO_LARGE => ErrorKind::TooLarge,
-            ErrorCode::SASL_AUTHENTICATION_FAILED | ErrorCode::UNSUPPORTED_SASL_MECHANISM => ErrorKind::Authentication,
+            ErrorCode::SASL_AUTHENTICATION_FAILED
+            | ErrorCode::UNSUPPORTED_SASL_MECHANISM
+            | ErrorCode::ILLEGAL_SASL_STATE => ErrorKind::Authentication,
             _ => ErrorKind::Broker,
         };
         Self::new(kind, code.to_string()).edit(|inner| inner.code = Some(code))

@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 /// A secret text. `Debug` and `Display` print a fixed placeholder whatever the content or its length;
 /// the only way to the text is [`Secret::expose`], which is easy to search for.
+/// Erased when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 /// What stands in the place of a secret wherever one would be shown.
 pub const REDACTED: &str = "[redacted]";
@@ -13,7 +16,7 @@ pub const REDACTED: &str = "[redacted]";
 impl Secret {
     /// Wraps a secret text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(Zeroizing::new(text.into()))
     }
 
     /// The secret itself, for the one place that sends it to the peer.

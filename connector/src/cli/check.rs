@@ -83,7 +83,7 @@ fn describe(connection: &Connection) -> String {
 fn describe_kafka(connection: &Connection, kafka: &Kafka) -> String {
     let place = bootstrap(&kafka.bootstrap);
     let login = match &kafka.auth {
-        Some(auth) => format!("login {} as {}", auth.mechanism.name(), auth.username),
+        Some(auth) => format!("login {} {}", auth.mechanism().name(), auth.who()),
         None => "no login".to_owned(),
     };
     let tls = match &kafka.tls {

@@ -5,12 +5,12 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::address;
+use super::auth::auth;
 use super::interpolate;
 use super::keys::{self, KindName, Section};
 use super::mistake::{Mistake, shown};
 use super::model::{
-    AckLevel, Auth, Bootstrap, Connection, ExpressionError, Jsonl, JsonlPath, Kafka, Kind, Mechanism, OnError, Role,
-    TopicExpression,
+    AckLevel, Bootstrap, Connection, ExpressionError, Jsonl, JsonlPath, Kafka, Kind, OnError, Role, TopicExpression,
 };
 use super::read::{Reader, Table, Text};
 use super::tls;
@@ -28,7 +28,6 @@ const COMPRESSIONS: [(&str, Compression); 5] = [
     ("lz4", Compression::Lz4),
     ("zstd", Compression::Zstd),
 ];
-const MECHANISMS: [(&str, Mechanism); 1] = [("plain", Mechanism::Plain)];
 
 /// The best reading of the words of a key: absent or wrong ones (which leave a mistake behind) become the default.
 pub(super) fn word_or<T: Copy>(
@@ -253,20 +252,6 @@ fn expression_doubt(text: &Text) -> Option<Mistake> {
     None
 }
 
-fn auth(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Auth> {
-    let fields = reader.table("auth", value)?;
-    let table = Table { section: Section::Auth, at: value.span(), fields, kind: None };
-    let meant = reader.check_keys(&table);
-    let key = keys::find(Section::Auth, "mechanism");
-    let mechanism = reader.required(&table, "mechanism", &meant).zip(key);
-    let mechanism = mechanism.and_then(|(value, key)| reader.word(key, value, &MECHANISMS));
-    let username = reader.required(&table, "username", &meant);
-    let username = username.and_then(|value| reader.filled_text("username", value));
-    let password = reader.required(&table, "password", &meant);
-    let password = password.and_then(|value| secret(reader, "password", value));
-    Some(Auth { mechanism: mechanism?, username: username?.value, password: password? })
-}
-
 /// A text that is never shown and should not stand in the file.
 pub(super) fn secret(reader: &mut Reader<'_>, name: &str, value: &Spanned<DeValue<'_>>) -> Option<Secret> {
     let clear = value.get_ref().as_str().is_none_or(|text| !interpolate::has_reference(text));
@@ -312,6 +297,6 @@ mod tests {
         same(Section::Connection, "compression", &COMPRESSIONS, |compression| compression.name());
         same(Section::Tls, "min_version", &tls::VERSIONS, |version| version_name(*version));
         same(Section::Tls, "max_version", &tls::VERSIONS, |version| version_name(*version));
-        same(Section::Auth, "mechanism", &MECHANISMS, |mechanism| mechanism.name());
+        same(Section::Auth, "mechanism", &crate::config::auth::MECHANISMS, |mechanism| mechanism.name());
     }
 }

@@ -4,6 +4,7 @@
 //! The file is TOML. [`keys`] lists every key with its meaning and its name in the original's form.
 
 pub mod address;
+mod auth;
 mod connection;
 mod environment;
 mod interpolate;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use ottla_client::TlsOptions;
+use ottla_client::{ClientBuilder, OauthBearer, ScramHash, TlsOptions, TokenEndpoint};
 use ottla_protocol::compression::Compression;
 
 pub use super::topics::{ExpressionError, TopicExpression};
@@ -208,20 +208,62 @@ impl fmt::Display for JsonlPath {
 
 /// A login.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Auth {
-    /// How the login is carried out.
-    pub mechanism: Mechanism,
+pub enum Auth {
+    /// RFC 4616: account and password, readable by anyone on the wire.
+    Plain(Account),
+    /// RFC 5802 and RFC 7677: the password is proved and does not travel.
+    Scram(ScramHash, Account),
+    /// RFC 7628: a token of somebody else's making.
+    OauthBearer(Box<Oauth>),
+}
+
+/// A user and a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
     /// The account.
     pub username: String,
     /// Its password.
     pub password: Secret,
 }
 
+/// Tokens instead of a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oauth {
+    /// Where they come from.
+    pub source: TokenSource,
+    /// SASL extensions sent beside each token (KIP-342), each with its value.
+    pub extensions: Vec<(String, String)>,
+}
+
+/// Where tokens come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenSource {
+    /// A file, read again for each login.
+    File(PathBuf),
+    /// An OAuth 2 token endpoint, asked with the client credentials grant (RFC 6749 §4.4).
+    Endpoint {
+        /// `https://host/path`.
+        url: String,
+        /// The client's id.
+        client_id: String,
+        /// Its secret.
+        client_secret: Secret,
+        /// What is asked for; `None` for what the endpoint gives by itself.
+        scope: Option<String>,
+    },
+}
+
 /// The SASL mechanisms that can be configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mechanism {
-    /// RFC 4616: account and password, readable by anyone on the wire.
+    /// See [`Auth::Plain`].
     Plain,
+    /// See [`Auth::Scram`].
+    ScramSha256,
+    /// See [`Auth::Scram`].
+    ScramSha512,
+    /// See [`Auth::OauthBearer`].
+    OauthBearer,
 }
 
 impl Mechanism {
@@ -229,7 +271,57 @@ impl Mechanism {
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
+            Self::ScramSha256 => "scram-sha-256",
+            Self::ScramSha512 => "scram-sha-512",
+            Self::OauthBearer => "oauthbearer",
         }
+    }
+}
+
+impl Auth {
+    /// How the login is carried out.
+    pub fn mechanism(&self) -> Mechanism {
+        match self {
+            Self::Plain(_) => Mechanism::Plain,
+            Self::Scram(ScramHash::Sha256, _) => Mechanism::ScramSha256,
+            Self::Scram(ScramHash::Sha512, _) => Mechanism::ScramSha512,
+            Self::OauthBearer(_) => Mechanism::OauthBearer,
+        }
+    }
+
+    /// As whom, in words: a user's name, or where the token comes from.
+    pub fn who(&self) -> String {
+        match self {
+            Self::Plain(account) | Self::Scram(_, account) => format!("as {}", account.username),
+            Self::OauthBearer(oauth) => match &oauth.source {
+                TokenSource::File(path) => format!("with the token in {}", path.display()),
+                TokenSource::Endpoint { url, client_id, .. } => format!("as client {client_id} of {url}"),
+            },
+        }
+    }
+
+    /// Gives the client this login.
+    pub fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
+        match self {
+            Self::Plain(account) => builder.sasl_plain(&account.username, account.password.expose()),
+            Self::Scram(hash, account) => builder.sasl_scram(*hash, &account.username, account.password.expose()),
+            Self::OauthBearer(oauth) => builder.sasl_oauthbearer(oauth.options()),
+        }
+    }
+}
+
+impl Oauth {
+    /// As the client takes it.
+    pub(crate) fn options(&self) -> OauthBearer {
+        let options = match &self.source {
+            TokenSource::File(path) => OauthBearer::file(path),
+            TokenSource::Endpoint { url, client_id, client_secret, scope } => {
+                let mut endpoint = TokenEndpoint::new(url, client_id, client_secret.expose());
+                endpoint.scope.clone_from(scope);
+                OauthBearer::endpoint(endpoint)
+            }
+        };
+        self.extensions.iter().fold(options, |options, (name, value)| options.extension(name, value))
     }
 }
 

@@ -128,7 +128,9 @@ impl<'a> Reader<'a> {
         if found.is_none() && !meant.contains(&name) {
             let mistake = Mistake::absence(table.at.clone(), format!("the key `{name}` is missing"));
             self.push(match keys::find(table.section, name).map(|key| key.absent) {
-                Some(Absent::Mistake(example)) => mistake.help(format!("add `{example}`")),
+                Some(Absent::Mistake(example) | Absent::MistakeFor(_, example)) => {
+                    mistake.help(format!("add `{example}`"))
+                }
                 _ => mistake,
             });
         }

@@ -36,7 +36,9 @@ fn help(kind: ErrorKind) -> Option<&'static str> {
             "is the broker running, and are its advertised addresses reachable from here? `ottla test FILE` goes step by step"
         }
         ErrorKind::Tls => "check `tls`; `ottla test FILE` goes step by step",
-        ErrorKind::Authentication => "check `auth`: the mechanism, the user name and the password",
+        ErrorKind::Authentication => {
+            "check `auth`: the mechanism, and the user and password or the token; `ottla test FILE` says more"
+        }
         ErrorKind::UnknownTopic => "check the topic's name; `ottla test FILE` lists what the expression matches",
         _ => return None,
     })

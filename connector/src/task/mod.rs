@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use ottla_client::{Client, TlsOptions};
 use tokio::sync::watch;
 
-use crate::config::model::{AckLevel, Auth, JsonlPath, Mechanism, OnError};
+use crate::config::model::{AckLevel, Auth, JsonlPath, OnError};
 use crate::core::batcher::Limits;
 use crate::exit::{Exit, Failure};
 use crate::mode::Mode;
@@ -209,8 +209,8 @@ impl ClusterSpec {
     /// As the client says: exit 3 mostly.
     pub async fn connect(&self) -> Result<Client, Failure> {
         let mut builder = Client::builder().bootstrap(self.servers.iter().cloned()).client_id("ottla");
-        if let Some(Auth { mechanism: Mechanism::Plain, username, password }) = &self.auth {
-            builder = builder.sasl_plain(username, password.expose());
+        if let Some(auth) = &self.auth {
+            builder = auth.apply(builder);
         }
         if let Some(tls) = &self.tls {
             builder = builder.tls(tls.as_ref().clone());

@@ -101,6 +101,40 @@ async fn a_good_login_passes_and_a_refused_one_fails_at_its_own_step() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_way_a_login_fails_has_its_reason_and_its_fix() {
+    let users = [("etl", "s3cret-planted")];
+    let broker = DevBroker::builder().sasl_scram_sha_256(&users).start().await.unwrap();
+    let bearer = DevBroker::builder().sasl_oauthbearer().start().await.unwrap();
+    let open = DevBroker::builder().start().await.unwrap();
+    let login = |mechanism: &str, more: &str| format!("auth = {{ mechanism = \"{mechanism}\", {more} }}\n");
+    let account = "username = \"etl\", password = \"${env:PLANTED}\"";
+    let wrong = "username = \"etl\", password = \"${env:PLANTED}x\"";
+    let directory = tempfile::tempdir().unwrap();
+    let token = directory.path().join("token");
+    std::fs::write(&token, "no.jwt").unwrap();
+    let file = format!("token_file = {:?}", token.to_str().unwrap());
+    let missing = "token_file = \"/no/such/token\"";
+
+    let (steps, printed) = test(kafka(&broker.bootstrap()[0], &login("scram-sha-256", account)), 0).await;
+    assert_eq!(steps[3], ("SASL".to_owned(), "pass".to_owned()), "{printed}");
+    for (broker, auth, reason, fix) in [
+        (&broker, login("scram-sha-256", wrong), "Invalid user credentials", "which SCRAM hashes a user has"),
+        (&broker, login("scram-sha-512", account), "the broker has SCRAM-SHA-256", "set `auth.mechanism` to one"),
+        (&broker, login("plain", account), "asked for PLAIN", "set `auth.mechanism` to one"),
+        (&open, login("plain", account), "takes no SASL on this port", "leave `auth` out"),
+        (&bearer, login("oauthbearer", &file), "invalid_token", "where the token comes from"),
+        (&bearer, login("oauthbearer", missing), "/no/such/token cannot be read", "where the token comes from"),
+    ] {
+        let (steps, printed) = test(kafka(&broker.bootstrap()[0], &auth), 3).await;
+        assert_eq!(steps[3], ("SASL".to_owned(), "fail".to_owned()), "{printed}");
+        assert!(printed.contains(reason) && printed.contains(fix), "{auth}{printed}");
+    }
+    for broker in [broker, bearer, open] {
+        broker.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_asks_for_a_login_is_told_from_one_that_is_away() {
     let broker = DevBroker::builder().sasl_plain(&[("etl", "x")]).start().await.unwrap();
     let (steps, printed) = test(kafka(&broker.bootstrap()[0], ""), 3).await;

@@ -1,7 +1,7 @@
 //! Good files become the config they describe.
 
 use ottla_connector::config::{
-    AckLevel, Auth, Bootstrap, Config, Jsonl, JsonlPath, Kafka, Kind, Mechanism, Mode, OnError, Role, TopicExpression,
+    Account, AckLevel, Auth, Bootstrap, Config, Jsonl, JsonlPath, Kafka, Kind, Mode, OnError, Role, TopicExpression,
 };
 use ottla_connector::secret::Secret;
 use ottla_protocol::compression::Compression;
@@ -58,7 +58,7 @@ fn every_key_is_read_into_its_place() {
     assert_eq!(settings.bootstrap, Bootstrap::Servers(vec!["localhost:9092".to_owned(), "[::1]:9093".to_owned()]));
     assert_eq!(settings.topics, TopicExpression::parse("orders.*").unwrap());
     assert_eq!((settings.acks, settings.compression), (AckLevel::Leader, Compression::Zstd));
-    let login = Auth { mechanism: Mechanism::Plain, username: "etl".to_owned(), password: Secret::new(PLANTED) };
+    let login = Auth::Plain(Account { username: "etl".to_owned(), password: Secret::new(PLANTED) });
     assert_eq!(settings.auth, Some(login));
     let path = |name: &str| match &config.connections[name].kind {
         Kind::Jsonl(Jsonl { path }) => path.clone(),
@@ -141,5 +141,6 @@ fn references_are_filled_in_after_parsing() {
     assert_eq!(settings.topics.as_str(), "orders$");
     let Kind::Jsonl(files) = &config.connections["files"].kind else { panic!("files is a file") };
     assert_eq!(files.path, JsonlPath::File("price-${env:X}-$5".into()));
-    assert_eq!(settings.auth.as_ref().unwrap().password.expose(), PLANTED, "without the file's line break");
+    let Some(Auth::Plain(account)) = &settings.auth else { panic!("a plain login") };
+    assert_eq!(account.password.expose(), PLANTED, "without the file's line break");
 }

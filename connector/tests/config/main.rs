@@ -1,5 +1,6 @@
 //! Config files: every mistake is found in one run and shown with its place, its line and what to write instead.
 
+mod auth;
 mod good;
 mod hostile;
 mod keys;

@@ -119,6 +119,11 @@ impl OauthBearer {
         self
     }
 
+    /// Why these can never work: an impossible URL, an extension that cannot be sent. `None` if nothing is wrong with them.
+    pub fn problem(&self) -> Option<String> {
+        Tokens::new(self.clone()).problem()
+    }
+
     fn of(source: Source) -> Self {
         Self { source, extensions: Vec::new() }
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ottla_client::{Client, Error, ErrorKind, Topic, TopicPartition};
+use ottla_protocol::ErrorCode;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
@@ -150,7 +151,7 @@ async fn log_in(
     let auth = kafka.auth.as_ref();
     let builder = Client::builder().bootstrap(servers).connect_timeout(limit).request_timeout(limit).api_timeout(limit);
     let builder = match auth {
-        Some(auth) => builder.sasl_plain(&auth.username, auth.password.expose()),
+        Some(auth) => auth.apply(builder),
         None => builder,
     };
     let builder = match &kafka.tls {
@@ -168,8 +169,8 @@ async fn log_in(
     }
     steps.append(protected);
     match (&connected, auth) {
-        (Err(problem), _) if problem.kind == Some(ErrorKind::Authentication) => {
-            steps.fail(SASL, problem.text.clone(), "check user name, password and mechanism with the cluster's owner");
+        (Err(problem), Some(auth)) if problem.kind == Some(ErrorKind::Authentication) => {
+            steps.fail(SASL, problem.text.clone(), login_help(auth, problem.code));
             steps.skip_all(&[VERSIONS]);
             return None;
         }
@@ -190,12 +191,33 @@ async fn log_in(
 }
 
 fn logged_in(steps: &mut Steps, auth: &Auth, unread: bool) {
-    let detail = format!("logged in as {} with {}", auth.username, auth.mechanism.name());
-    if unread {
+    let detail = format!("logged in with {} {}", auth.mechanism().name(), auth.who());
+    if unread || matches!(auth, Auth::Scram(..)) {
         steps.pass(SASL, detail);
     } else {
-        let help = "anyone on the way can read it; use it in trusted networks only";
-        steps.warn(SASL, format!("{detail}; the password went over the network unencrypted"), help);
+        let what = if matches!(auth, Auth::OauthBearer(_)) { "token" } else { "password" };
+        let help =
+            "anyone on the way can read it; use it in trusted networks only, or scram-sha-256 if the cluster has it";
+        steps.warn(SASL, format!("{detail}; the {what} went over the network unencrypted"), help);
+    }
+}
+
+/// What to do about a login that failed; the reason stands beside it.
+fn login_help(auth: &Auth, code: Option<ErrorCode>) -> &'static str {
+    match (code, auth) {
+        (Some(ErrorCode::UNSUPPORTED_SASL_MECHANISM), _) => {
+            "set `auth.mechanism` to one that the broker has, or have the cluster's owner enable this one"
+        }
+        (Some(ErrorCode::ILLEGAL_SASL_STATE), _) => {
+            "this listener takes no login: leave `auth` out, or use the port of a SASL listener"
+        }
+        (_, Auth::Plain(_)) => "check `username` and `password` with the cluster's owner",
+        (_, Auth::Scram(..)) => {
+            "check `username` and `password`; `kafka-configs --describe --entity-type users` shows which SCRAM hashes a user has"
+        }
+        (_, Auth::OauthBearer(_)) => {
+            "check where the token comes from, that it is for this cluster, and this machine's clock"
+        }
     }
 }
 
@@ -212,6 +234,7 @@ fn no_versions_help(kind: Option<ErrorKind>, logs_in: bool) -> &'static str {
 /// What went wrong in a step: the client's error, or no end in time.
 struct Problem {
     kind: Option<ErrorKind>,
+    code: Option<ErrorCode>,
     text: String,
 }
 
@@ -219,8 +242,8 @@ async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>
     // The client has deadlines of its own; this one holds even if it tries several servers in turn.
     match timeout(limit.saturating_mul(2), work).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Problem { kind: Some(error.kind()), text: error.to_string() }),
-        Err(_) => Err(Problem { kind: None, text: format!("no end within {:?}", limit.saturating_mul(2)) }),
+        Ok(Err(error)) => Err(Problem { kind: Some(error.kind()), code: error.code(), text: error.to_string() }),
+        Err(_) => Err(Problem { kind: None, code: None, text: format!("no end within {:?}", limit.saturating_mul(2)) }),
     }
 }
 
