@@ -116,7 +116,7 @@ async fn each_way_a_login_fails_has_its_reason_and_its_fix() {
     let missing = "token_file = \"/no/such/token\"";
 
     let (steps, printed) = test(kafka(&broker.bootstrap()[0], &login("scram-sha-256", account)), 0).await;
-    assert_eq!(steps[3], ("SASL".to_owned(), "pass".to_owned()), "{printed}");
+    assert!(steps.contains(&("SASL".to_owned(), "pass".to_owned())), "{printed}");
     for (broker, auth, reason, fix) in [
         (&broker, login("scram-sha-256", wrong), "Invalid user credentials", "which SCRAM hashes a user has"),
         (&broker, login("scram-sha-512", account), "the broker has SCRAM-SHA-256", "set `auth.mechanism` to one"),
@@ -126,7 +126,7 @@ async fn each_way_a_login_fails_has_its_reason_and_its_fix() {
         (&bearer, login("oauthbearer", missing), "/no/such/token cannot be read", "where the token comes from"),
     ] {
         let (steps, printed) = test(kafka(&broker.bootstrap()[0], &auth), 3).await;
-        assert_eq!(steps[3], ("SASL".to_owned(), "fail".to_owned()), "{printed}");
+        assert!(steps.contains(&("SASL".to_owned(), "fail".to_owned())), "{printed}");
         assert!(printed.contains(reason) && printed.contains(fix), "{auth}{printed}");
     }
     for broker in [broker, bearer, open] {
