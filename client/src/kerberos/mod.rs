@@ -39,6 +39,7 @@ pub(crate) mod gss;
 pub(crate) mod kdc;
 pub(crate) mod key;
 pub(crate) mod keytab;
+pub(crate) mod login;
 pub(crate) mod messages;
 pub(crate) mod principal;
 #[cfg(test)]

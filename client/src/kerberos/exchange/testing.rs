@@ -88,6 +88,7 @@ pub(crate) struct World {
     pub(crate) nonces: Vec<u32>,
     tickets: HashMap<Vec<u8>, (Principal, Key)>,
     count: u8,
+    ahead_seconds: i64,
 }
 
 impl World {
@@ -105,7 +106,17 @@ impl World {
             nonces: Vec::new(),
             tickets: HashMap::new(),
             count: 0,
+            ahead_seconds: 0,
         }
+    }
+
+    /// How far its clock is ahead of the machine's, where that counts.
+    pub(crate) fn set_ahead(&mut self, seconds: i64) {
+        self.ahead_seconds = seconds;
+    }
+
+    pub(crate) fn ahead_seconds(&self) -> i64 {
+        self.ahead_seconds
     }
 
     pub(crate) fn realm(&mut self, name: &str) -> &mut Realm {
@@ -221,10 +232,14 @@ impl World {
         kvno: u32,
         padata: MethodData,
     ) -> Vec<u8> {
-        self.count += 1;
+        self.count = self.count.wrapping_add(1);
         let enctype = request.body.enctypes[0];
         let session_key = Key::new(enctype, vec![self.count; enctype.key_length().unwrap()]);
-        let sealed = EncryptedData { enctype, kvno: Some(1), cipher: vec![self.count; 40] };
+        let sealed = EncryptedData {
+            enctype,
+            kvno: Some(1),
+            cipher: [&[self.count; 40][..], &request.body.nonce.to_be_bytes()].concat(),
+        };
         let now = KerberosTime::at(self.now.seconds);
         let part = EncKdcRepPart {
             key: session_key.clone(),

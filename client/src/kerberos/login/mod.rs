@@ -1,0 +1,407 @@
+//! A client's tickets: got when they are wanted, kept in memory, replaced before they end, shared by all its connections.
+//!
+//! One log-in or request is under way at a time, whoever waits takes what it brought. How often a refused log-in is tried
+//! again is `net::login`'s to say, for all mechanisms alike.
+
+mod fresh;
+mod options;
+mod ticker;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+
+use super::config::Krb5Config;
+use super::crypto::Crypto;
+use super::dns::ResolvConf;
+use super::error::KerberosError;
+use super::error_code::KrbErrorCode;
+use super::exchange::{AsExchange, Chance, Clock, Granted, Request, Secret, Step, TgsExchange};
+use super::gss::Fresh;
+use super::kdc::{Patience, Transport, Via};
+use super::principal::{Principal, PrincipalName};
+use super::ticket::HeldTicket;
+use super::time::KerberosTime;
+use fresh::MIN_PAUSE;
+use options::{Source, krb5_config, read_cache, source};
+use ticker::TICKER;
+
+pub use options::KerberosOptions;
+
+/// The part of the time for connecting that trying the KDCs may take, so that there is some left to say which of them were
+/// tried.
+const KDC_SHARE: f64 = 0.7;
+
+/// Where a client gets its tickets.
+pub(crate) struct KerberosLogin {
+    config: Arc<Krb5Config>,
+    source: Source,
+    service_name: String,
+    service_realm: Option<String>,
+    transport: Transport,
+    /// The local clock.
+    local: fn() -> SystemTime,
+    /// Whoever has it may ask a KDC.
+    turn: Semaphore,
+    held: Mutex<Held>,
+    /// Replaces a ticket in time even if nobody asks for one, so that one that can be renewed is not lost.
+    keeper: Mutex<Option<AbortHandle>>,
+}
+
+#[derive(Default)]
+struct Held {
+    clock: Clock,
+    tgt: Option<HeldTicket>,
+    /// When `tgt` was last got or tried to be replaced, by the local clock.
+    asked: Option<KerberosTime>,
+    /// The last try was refused: no more of them while `tgt` is valid, so that no account is locked.
+    refused: bool,
+    /// Which part of the spread this client takes.
+    jitter: f64,
+    services: HashMap<PrincipalName, HeldTicket>,
+}
+
+/// A ticket for a broker, and the clock to use it by.
+#[derive(Debug)]
+pub(crate) struct ServiceTicket {
+    pub(crate) ticket: HeldTicket,
+    clock: Clock,
+    local: fn() -> SystemTime,
+}
+
+impl ServiceTicket {
+    /// What one context needs of time and chance.
+    pub(crate) fn fresh(&self) -> Result<Fresh, KerberosError> {
+        let chance = Chance::fresh()?;
+        let now = self.clock.at(TICKER.next(KerberosTime::from((self.local)())));
+        Ok(Fresh { now, subkey: chance.subkey, sequence: chance.nonce, confounder: chance.confounder })
+    }
+}
+
+impl KerberosLogin {
+    /// Reads krb5.conf and the keytab; nothing is asked yet. `connect_timeout` bounds how long KDCs are tried.
+    pub(crate) fn new(options: &KerberosOptions, connect_timeout: Duration) -> Result<Arc<Self>, KerberosError> {
+        Self::with_clock(options, connect_timeout, SystemTime::now)
+    }
+
+    /// The same with another local clock.
+    pub(crate) fn with_clock(
+        options: &KerberosOptions,
+        connect_timeout: Duration,
+        local: fn() -> SystemTime,
+    ) -> Result<Arc<Self>, KerberosError> {
+        let config = Arc::new(krb5_config(options)?);
+        let source = source(options, &config)?;
+        let whole = Patience::default().whole.min(connect_timeout.mul_f64(KDC_SHARE));
+        let patience = Patience { whole, ..Patience::default() };
+        let transport = Transport::new(config.clone(), ResolvConf::system(), patience);
+        Ok(Arc::new(Self {
+            config,
+            source,
+            service_name: options.service_name.clone(),
+            service_realm: options.service_realm.clone(),
+            transport,
+            local,
+            turn: Semaphore::new(1),
+            held: Mutex::new(Held { jitter: fastrand::f64(), ..Held::default() }),
+            keeper: Mutex::default(),
+        }))
+    }
+
+    /// What cryptography may be used.
+    pub(crate) fn crypto(&self) -> Crypto {
+        self.config.crypto()
+    }
+
+    /// A ticket for the broker on this host. May be dropped at any point.
+    pub(crate) async fn ticket_for(self: &Arc<Self>, host: &str) -> Result<ServiceTicket, KerberosError> {
+        let service = PrincipalName::service(&self.service_name, host.trim_end_matches('.'));
+        if let Some(ticket) = self.good_service_ticket(&service) {
+            return Ok(ticket);
+        }
+        let _turn = self.turn.acquire().await.map_err(|_| shut())?;
+        // Whoever had the turn before may have brought it.
+        if let Some(ticket) = self.good_service_ticket(&service) {
+            return Ok(ticket);
+        }
+        if let Some(ticket) = self.cached_service_ticket(&service)? {
+            return Ok(ticket);
+        }
+        let realm = self.service_realm.as_deref().or_else(|| self.config.realm_of_host(host));
+        let granted = self.ask_for(&service, realm).await?;
+        self.keep_in_time();
+        self.keep_service(&service, granted)
+    }
+
+    /// A broker refused: its key may have changed since its ticket was made.
+    pub(crate) fn forget_service_tickets(&self) {
+        self.held().services.clear();
+    }
+
+    /// Asks with the ticket that there is; if the KDC does not take that any more, logs in once more.
+    async fn ask_for(&self, service: &PrincipalName, realm: Option<&str>) -> Result<Granted, KerberosError> {
+        let tgt = self.tgt().await?;
+        match self.exchange_tgt(tgt, service, realm).await {
+            Err(error) if is_stale(&error) => {
+                tracing::debug!(%error, "the KDC does not take the ticket; logging in anew");
+                self.held().tgt = None;
+                let tgt = self.tgt().await?;
+                self.exchange_tgt(tgt, service, realm).await
+            }
+            result => result,
+        }
+    }
+
+    async fn exchange_tgt(
+        &self,
+        tgt: HeldTicket,
+        service: &PrincipalName,
+        realm: Option<&str>,
+    ) -> Result<Granted, KerberosError> {
+        let clock = self.held().clock;
+        let exchange = TgsExchange::service(self.config.clone(), tgt, service.clone(), realm, clock);
+        self.drive_tgs(exchange).await
+    }
+
+    /// A ticket that gets others: the one that there is if it is good, else a new one; if that cannot be had, the old one as
+    /// long as it is valid.
+    async fn tgt(&self) -> Result<HeldTicket, KerberosError> {
+        let held = {
+            let held = self.held();
+            match &held.tgt {
+                Some(tgt) if !self.is_due(&held, tgt) => return Ok(tgt.clone()),
+                tgt => tgt.clone(),
+            }
+        };
+        self.held().asked = Some(self.local_now());
+        match (self.new_tgt(held.as_ref()).await, held) {
+            (Ok(granted), _) => {
+                let ticket = granted.ticket;
+                tracing::debug!(?ticket, "got a ticket");
+                let mut held = self.held();
+                held.clock = granted.clock;
+                held.refused = false;
+                held.tgt = Some(ticket.clone());
+                Ok(ticket)
+            }
+            (Err(error), Some(old)) if fresh::is_valid(&old, self.now()) => {
+                self.held().refused = !error.is_retriable();
+                tracing::warn!(%error, until = %old.end_time, "the ticket could not be replaced; it still serves");
+                Ok(old)
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Whether a new one is to be tried for: it must be, or it should be and that was not done just now.
+    fn is_due(&self, held: &Held, tgt: &HeldTicket) -> bool {
+        let local = self.local_now();
+        let now = held.clock.at(local);
+        if held.refused && fresh::is_valid(tgt, now) {
+            return false;
+        }
+        let pause = MIN_PAUSE.as_secs();
+        let rested = held.asked.is_none_or(|asked| asked.seconds.abs_diff(local.seconds) >= pause);
+        !fresh::is_good(tgt, now) || (rested && now >= fresh::due(tgt, held.jitter))
+    }
+
+    async fn new_tgt(&self, old: Option<&HeldTicket>) -> Result<Granted, KerberosError> {
+        match &self.source {
+            Source::Password(principal, password) => {
+                self.log_in(principal.clone(), Secret::Password(password.clone())).await
+            }
+            Source::Keytab(principal, keytab) => self.log_in(principal.clone(), Secret::Keytab(keytab.read()?)).await,
+            Source::Cache(path, owner) => self.read_or_renew(path, owner.as_ref(), old).await,
+        }
+    }
+
+    async fn log_in(&self, client: Principal, secret: Secret) -> Result<Granted, KerberosError> {
+        // Making a key of a password takes up to a second if the KDC asks for as many iterations as are taken.
+        let is_costly = matches!(secret, Secret::Password(_));
+        let mut exchange = AsExchange::new(self.config.clone(), client, secret, self.held().clock)?;
+        let mut step = exchange.start(self.unique_now(), &Chance::fresh()?);
+        loop {
+            match step {
+                Step::Done(granted) => return Ok(*granted),
+                Step::Send(request) => {
+                    let (reply, now, chance) = (self.send(&request).await?, self.unique_now(), Chance::fresh()?);
+                    let work = move || {
+                        let step = exchange.handle(now, &chance, &reply);
+                        (exchange, step)
+                    };
+                    let done = if is_costly { tokio::task::spawn_blocking(work).await } else { Ok(work()) };
+                    let (next, result) = done.map_err(|_| shut())?;
+                    exchange = next;
+                    step = result?;
+                }
+            }
+        }
+    }
+
+    async fn drive_tgs(&self, mut exchange: TgsExchange) -> Result<Granted, KerberosError> {
+        let mut step = exchange.start(self.unique_now(), &Chance::fresh()?)?;
+        loop {
+            match step {
+                Step::Done(granted) => return Ok(*granted),
+                Step::Send(request) => {
+                    let reply = self.send(&request).await?;
+                    step = exchange.handle(self.unique_now(), &Chance::fresh()?, &reply)?;
+                }
+            }
+        }
+    }
+
+    async fn send(&self, request: &Request) -> Result<Vec<u8>, KerberosError> {
+        self.transport.exchange(&request.realm, &request.bytes, Via::Configured).await
+    }
+
+    /// Another process may have renewed the file's ticket; else it is renewed here, in memory.
+    async fn read_or_renew(
+        &self,
+        path: &std::path::Path,
+        owner: Option<&Principal>,
+        old: Option<&HeldTicket>,
+    ) -> Result<Granted, KerberosError> {
+        let cache = read_cache(path, owner)?;
+        let clock = cache.kdc_offset.map_or(self.held().clock, |(seconds, micros)| Clock::ahead_by(seconds, micros));
+        let now = clock.at(self.local_now());
+        let ours = old.filter(|old| old.client == cache.principal);
+        let best = cache.tgt().into_iter().chain(ours).max_by_key(|ticket| ticket.end_time);
+        let Some(ticket) = best else {
+            return Err(run_kinit(path, &cache.principal, "has no ticket for other tickets"));
+        };
+        let granted = |ticket: &HeldTicket| Granted { ticket: ticket.clone(), clock, key_expiration: None };
+        if fresh::is_good(ticket, now) && now < fresh::due(ticket, self.held().jitter) {
+            return Ok(granted(ticket));
+        }
+        if fresh::is_renewable(ticket, now) {
+            let renewal = TgsExchange::renewal(self.config.clone(), ticket.clone(), clock);
+            match self.drive_tgs(renewal).await {
+                Ok(renewed) => return Ok(renewed),
+                Err(error) => tracing::warn!(%error, "the credential cache's ticket could not be renewed"),
+            }
+        }
+        if fresh::is_valid(ticket, now) {
+            return Ok(granted(ticket));
+        }
+        Err(run_kinit(path, &cache.principal, &format!("has a ticket that ended at {}", ticket.end_time)))
+    }
+
+    /// A cache may have the very ticket, and no other.
+    fn cached_service_ticket(&self, service: &PrincipalName) -> Result<Option<ServiceTicket>, KerberosError> {
+        let Source::Cache(path, owner) = &self.source else { return Ok(None) };
+        let cache = read_cache(path, owner.as_ref())?;
+        if let Some((seconds, micros)) = cache.kdc_offset {
+            self.held().clock = Clock::ahead_by(seconds, micros);
+        }
+        let good = cache.service(service).filter(|ticket| fresh::is_good(ticket, self.now()));
+        Ok(good.map(|ticket| self.service_ticket(ticket.clone())))
+    }
+
+    fn good_service_ticket(&self, service: &PrincipalName) -> Option<ServiceTicket> {
+        let now = self.now();
+        let good = self.held().services.get(service).filter(|ticket| fresh::is_good(ticket, now)).cloned();
+        good.map(|ticket| self.service_ticket(ticket))
+    }
+
+    fn keep_service(&self, service: &PrincipalName, granted: Granted) -> Result<ServiceTicket, KerberosError> {
+        let mut held = self.held();
+        held.clock = granted.clock;
+        let now = granted.clock.at(self.local_now());
+        if !fresh::is_valid(&granted.ticket, now) {
+            return Err(KerberosError::Config(format!(
+                "the KDC gave a ticket that ended at {}",
+                granted.ticket.end_time
+            )));
+        }
+        held.services.retain(|_, ticket| fresh::is_valid(ticket, now));
+        held.services.insert(service.clone(), granted.ticket.clone());
+        drop(held);
+        Ok(self.service_ticket(granted.ticket))
+    }
+
+    fn service_ticket(&self, ticket: HeldTicket) -> ServiceTicket {
+        ServiceTicket { ticket, clock: self.held().clock, local: self.local }
+    }
+
+    /// Starts the keeper, once.
+    fn keep_in_time(self: &Arc<Self>) {
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        if keeper.as_ref().is_none_or(AbortHandle::is_finished) {
+            *keeper = Some(tokio::spawn(keep(Arc::downgrade(self))).abort_handle());
+        }
+    }
+
+    /// How long the ticket may be left alone.
+    fn rest(&self) -> Duration {
+        let held = self.held();
+        let now = held.clock.at(self.local_now());
+        let due = held.tgt.as_ref().map_or(now, |tgt| fresh::due(tgt, held.jitter));
+        let seconds = u64::try_from(due.seconds.saturating_sub(now.seconds)).unwrap_or(0);
+        // A clock may be set, and a machine may sleep.
+        Duration::from_secs(seconds).clamp(MIN_PAUSE, Duration::from_hours(1))
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn local_now(&self) -> KerberosTime {
+        KerberosTime::from((self.local)())
+    }
+
+    /// Now by the KDC's clock.
+    fn now(&self) -> KerberosTime {
+        let clock = self.held().clock;
+        clock.at(self.local_now())
+    }
+
+    /// Now by the local clock, and no time that was given before: KDCs and services take an authenticator with the same
+    /// microsecond for a replay.
+    fn unique_now(&self) -> KerberosTime {
+        TICKER.next(self.local_now())
+    }
+}
+
+impl Drop for KerberosLogin {
+    fn drop(&mut self) {
+        if let Some(keeper) = self.keeper.get_mut().ok().and_then(Option::take) {
+            keeper.abort();
+        }
+    }
+}
+
+/// Ends with the login.
+async fn keep(login: Weak<KerberosLogin>) {
+    while let Some(rest) = login.upgrade().map(|login| login.rest()) {
+        tokio::time::sleep(rest).await;
+        let Some(login) = login.upgrade() else { return };
+        let Ok(_turn) = login.turn.acquire().await else { return };
+        match login.tgt().await {
+            Err(error) if error.is_retriable() => tracing::warn!(%error, "the Kerberos ticket could not be replaced"),
+            // Whoever wants a ticket next tries again, and hears why not.
+            Err(_) => return,
+            Ok(_) => {}
+        }
+    }
+}
+
+/// The KDC does not take the ticket any more: its key was changed, or its clock says that it has ended.
+fn is_stale(error: &KerberosError) -> bool {
+    let stale = [KrbErrorCode::BAD_INTEGRITY, KrbErrorCode::TKT_EXPIRED, KrbErrorCode::BADKEYVER];
+    error.code().is_some_and(|code| stale.contains(&code))
+}
+
+fn run_kinit(path: &std::path::Path, owner: &Principal, what: &str) -> KerberosError {
+    KerberosError::Config(format!("the credential cache {} of {owner} {what}; run kinit", path.display()))
+}
+
+fn shut() -> KerberosError {
+    KerberosError::Config("the runtime is shutting down".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

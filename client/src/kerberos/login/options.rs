@@ -1,0 +1,262 @@
+//! What a user says of Kerberos, and what becomes of it before anything is asked.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::super::ccache::{CredentialCache, ccache_path};
+use super::super::config::{Krb5Config, Sources, Whose};
+use super::super::error::KerberosError;
+use super::super::exchange::Password;
+use super::super::keytab::{Keytab, keytab_path};
+use super::super::principal::Principal;
+
+/// How a client proves itself by Kerberos 5: with a keytab, a password or a credential cache, and as whom.
+///
+/// ```
+/// use ottla_client::{Client, KerberosOptions};
+///
+/// let kerberos = KerberosOptions::keytab("/etc/security/etl.keytab").principal("etl@EXAMPLE.COM");
+/// let client = Client::builder().bootstrap(["broker.example.com:9092"]).sasl_kerberos(kerberos);
+/// ```
+///
+/// A broker's principal is `SERVICE/HOST`, with the host as it stands in the bootstrap list or in the cluster's metadata,
+/// lower-cased. No DNS is asked for another form of it, whatever `dns_canonicalize_hostname` and `rdns` say: let the brokers
+/// advertise the names that are in their principals. The host's realm is found in `[domain_realm]`, else the client's KDC is
+/// asked for it; [`KerberosOptions::service_realm`] overrides both.
+///
+/// Debug output shows no secret.
+#[derive(Clone)]
+pub struct KerberosOptions {
+    pub(super) credential: Credential,
+    pub(super) principal: Option<String>,
+    pub(super) service_name: String,
+    pub(super) service_realm: Option<String>,
+    pub(super) krb5_conf: Krb5Conf,
+}
+
+/// With what a client proves itself.
+#[derive(Clone)]
+pub(super) enum Credential {
+    Keytab(KeytabSource),
+    Password(Password),
+    /// The cache's name; `None` is the default one.
+    Cache(Option<String>),
+}
+
+#[derive(Clone)]
+pub(super) enum KeytabSource {
+    /// Read anew for each log-in, so that a new key is found.
+    File(PathBuf),
+    Bytes(Arc<Zeroizing<Vec<u8>>>),
+    Base64(Arc<Zeroizing<String>>),
+}
+
+#[derive(Clone)]
+pub(super) enum Krb5Conf {
+    System,
+    File(PathBuf),
+    Text(String),
+}
+
+impl KerberosOptions {
+    fn new(credential: Credential) -> Self {
+        let (principal, service_realm) = (None, None);
+        Self { credential, principal, service_name: "kafka".to_owned(), service_realm, krb5_conf: Krb5Conf::System }
+    }
+
+    /// The keys in this file. It is read at the start, and again for each log-in. `FILE:` may stand before the path.
+    #[must_use]
+    pub fn keytab(path: impl Into<PathBuf>) -> Self {
+        Self::new(Credential::Keytab(KeytabSource::File(path.into())))
+    }
+
+    /// The keys in a keytab's bytes. They are copied; the caller's own copy is the caller's to erase.
+    #[must_use]
+    pub fn keytab_bytes(bytes: &[u8]) -> Self {
+        Self::new(Credential::Keytab(KeytabSource::Bytes(Arc::new(Zeroizing::new(bytes.to_vec())))))
+    }
+
+    /// The keys in a keytab's bytes as base64 text, with any white space in it.
+    #[must_use]
+    pub fn keytab_base64(text: &str) -> Self {
+        Self::new(Credential::Keytab(KeytabSource::Base64(Arc::new(Zeroizing::new(text.to_owned())))))
+    }
+
+    /// A password, which never travels. It needs a [`principal`](Self::principal).
+    #[must_use]
+    pub fn password(principal: &str, password: &str) -> Self {
+        Self::new(Credential::Password(Password::new(password))).principal(principal)
+    }
+
+    /// The tickets that `kinit` left: in the cache of this name (`FILE:/path` or a path), or in the default one (`KRB5CCNAME`,
+    /// `default_ccache_name`, or MIT's default). It is read whenever a ticket is needed; a ticket that can be renewed is
+    /// renewed in memory; the file is never written.
+    #[must_use]
+    pub fn credential_cache(name: Option<&str>) -> Self {
+        Self::new(Credential::Cache(name.map(str::to_owned)))
+    }
+
+    /// As whom to log in: `name`, `name/instance`, or either with `@REALM` (else `default_realm` of krb5.conf). Default: the
+    /// only one in the keytab; the cache's owner.
+    #[must_use]
+    pub fn principal(mut self, principal: &str) -> Self {
+        self.principal = Some(principal.to_owned());
+        self
+    }
+
+    /// The first part of the brokers' principals (`sasl.kerberos.service.name`). Default: `kafka`.
+    #[must_use]
+    pub fn service_name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.service_name);
+        self
+    }
+
+    /// The realm of the brokers' principals. Default: by `[domain_realm]`, else as the client's KDC says.
+    #[must_use]
+    pub fn service_realm(mut self, realm: &str) -> Self {
+        self.service_realm = Some(realm.to_owned());
+        self
+    }
+
+    /// The krb5.conf to read. Default: the files in `KRB5_CONFIG`, else `/etc/krb5.conf`.
+    #[must_use]
+    pub fn krb5_conf(mut self, path: impl Into<PathBuf>) -> Self {
+        self.krb5_conf = Krb5Conf::File(path.into());
+        self
+    }
+
+    /// The text of a krb5.conf. It cannot include files.
+    #[must_use]
+    pub fn krb5_conf_text(mut self, text: &str) -> Self {
+        self.krb5_conf = Krb5Conf::Text(text.to_owned());
+        self
+    }
+}
+
+impl fmt::Debug for KerberosOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let credential = match &self.credential {
+            Credential::Keytab(KeytabSource::File(path)) => format!("keytab {}", path.display()),
+            Credential::Keytab(_) => "keytab, inline".to_owned(),
+            Credential::Password(_) => "password, …".to_owned(),
+            Credential::Cache(Some(name)) => format!("credential cache {name}"),
+            Credential::Cache(None) => "default credential cache".to_owned(),
+        };
+        let mut shown = f.debug_struct("KerberosOptions");
+        shown.field("credential", &format_args!("{credential}")).field("principal", &self.principal);
+        shown.field("service_name", &self.service_name).field("service_realm", &self.service_realm);
+        shown.finish_non_exhaustive()
+    }
+}
+
+/// Where the client's tickets come from, with all that can be known before a KDC is asked.
+#[derive(Debug)]
+pub(super) enum Source {
+    Password(Principal, Password),
+    /// In memory, or to be read from the file.
+    Keytab(Principal, KeytabFrom),
+    /// The owner, if it has to be a certain one.
+    Cache(PathBuf, Option<Principal>),
+}
+
+#[derive(Debug)]
+pub(super) enum KeytabFrom {
+    Memory(Arc<Keytab>),
+    File(PathBuf),
+}
+
+impl KeytabFrom {
+    pub(super) fn read(&self) -> Result<Arc<Keytab>, KerberosError> {
+        match self {
+            Self::Memory(keytab) => Ok(keytab.clone()),
+            Self::File(path) => Keytab::load(path).map(Arc::new),
+        }
+    }
+}
+
+/// What krb5.conf says.
+pub(super) fn krb5_config(options: &KerberosOptions) -> Result<Krb5Config, KerberosError> {
+    match &options.krb5_conf {
+        Krb5Conf::System => Krb5Config::from_disk(&Sources::Environment(variable("KRB5_CONFIG"))),
+        Krb5Conf::File(path) => Krb5Config::from_disk(&Sources::Files(vec![path.clone()])),
+        Krb5Conf::Text(text) => Krb5Config::from_text(text).map_err(|e| KerberosError::Config(e.to_string())),
+    }
+}
+
+/// Reads what has to be there from the start.
+pub(super) fn source(options: &KerberosOptions, config: &Krb5Config) -> Result<Source, KerberosError> {
+    let parse = |text: &String| Principal::parse(text, config.default_realm.as_deref()).map_err(KerberosError::Config);
+    let principal = options.principal.as_ref().map(parse).transpose()?;
+    match &options.credential {
+        Credential::Password(password) if password.is_empty() => {
+            Err(KerberosError::Config("the Kerberos password is empty".to_owned()))
+        }
+        Credential::Password(password) => match principal {
+            Some(principal) => Ok(Source::Password(principal, password.clone())),
+            None => Err(KerberosError::Config("a Kerberos password needs a principal".to_owned())),
+        },
+        Credential::Keytab(source) => {
+            let from = match source {
+                KeytabSource::File(path) => KeytabFrom::File(keytab_path(&path.to_string_lossy())?),
+                KeytabSource::Bytes(bytes) => KeytabFrom::Memory(Arc::new(Keytab::parse(bytes)?)),
+                KeytabSource::Base64(text) => KeytabFrom::Memory(Arc::new(Keytab::from_base64(text)?)),
+            };
+            let keytab = from.read()?;
+            let principal = principal.map_or_else(|| only_principal(&keytab), Ok)?;
+            if keytab.enctypes(&principal).is_empty() {
+                return Err(KerberosError::Config(format!("the keytab has no key of {principal}; it has {keytab}")));
+            }
+            Ok(Source::Keytab(principal, from))
+        }
+        Credential::Cache(name) => Ok(Source::Cache(cache_path(name.as_deref(), config)?, principal)),
+    }
+}
+
+fn only_principal(keytab: &Keytab) -> Result<Principal, KerberosError> {
+    let mut principals: Vec<_> = keytab.entries().iter().map(|entry| &entry.principal).collect();
+    principals.dedup();
+    match principals.as_slice() {
+        [principal] => Ok((*principal).clone()),
+        _ => Err(KerberosError::Config(format!("name the principal, since the keytab has not just one: {keytab}"))),
+    }
+}
+
+fn cache_path(name: Option<&str>, config: &Krb5Config) -> Result<PathBuf, KerberosError> {
+    if let Some(name) = name {
+        return ccache_path(name);
+    }
+    let name = config.ccache_name(variable("KRB5CCNAME").as_deref(), &whose()).map_err(KerberosError::Config)?;
+    ccache_path(&name)
+}
+
+/// Reads the cache; its owner has to be the one that is wanted.
+pub(super) fn read_cache(path: &std::path::Path, owner: Option<&Principal>) -> Result<CredentialCache, KerberosError> {
+    let cache = CredentialCache::load(path).map_err(|e| match e {
+        KerberosError::Config(problem) => KerberosError::Config(format!("{problem}; run kinit")),
+        other => other,
+    })?;
+    match owner {
+        Some(owner) if cache.principal != *owner => Err(KerberosError::Config(format!(
+            "the credential cache {} is {}'s, not {owner}'s; run kinit as the latter, or name another cache",
+            path.display(),
+            cache.principal
+        ))),
+        _ => Ok(cache),
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Whose process this is. The system tells the user's number in the owner of `/proc/self`, without a C library.
+fn whose() -> Whose {
+    #[cfg(unix)]
+    let uid = std::fs::metadata("/proc/self").ok().map(|meta| std::os::unix::fs::MetadataExt::uid(&meta));
+    #[cfg(not(unix))]
+    let uid = None;
+    Whose { uid, username: variable("USER"), temporary: variable("TMPDIR") }
+}
