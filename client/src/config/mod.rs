@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
+use crate::kerberos::login::KerberosOptions;
 use crate::net::tls::Tls;
 use crate::sasl::{Credentials, OauthBearer, ScramHash};
 
@@ -153,6 +154,14 @@ impl ClientBuilder {
         self
     }
 
+    /// SASL/GSSAPI with Kerberos 5 (RFC 4752, RFC 4121): by keytab, password or credential cache. Brokers prove themselves too.
+    /// What comes after the login is neither encrypted nor protected; use TLS for that.
+    #[must_use]
+    pub fn sasl_kerberos(mut self, options: KerberosOptions) -> Self {
+        self.options.credentials = Some(Credentials::kerberos(options));
+        self
+    }
+
     /// How long one server may take to be resolved, connected and authenticated. Default: 10 s.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
@@ -213,6 +222,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Credentials that a test made itself.
+    #[cfg(test)]
+    pub(crate) fn credentials(mut self, credentials: Credentials) -> Self {
+        self.options.credentials = Some(credentials);
+        self
+    }
+
     /// The options, or one error that lists all that is wrong with them.
     pub(crate) fn options(self) -> Result<Options, Error> {
         let mut options = self.options;
@@ -226,8 +242,9 @@ impl ClientBuilder {
                 Err(problem) => wrong.push(format!("bootstrap server {text:?}: {problem}")),
             }
         }
-        if let Some(problem) = options.credentials.as_ref().and_then(Credentials::problem) {
-            wrong.push(problem);
+        if let Some(credentials) = &options.credentials {
+            let problem = credentials.problem();
+            wrong.extend(problem.or_else(|| credentials.open(options.connect_timeout).err()));
         }
         match self.tls.map(Tls::new) {
             Some(Ok(tls)) => {

@@ -147,6 +147,16 @@ impl KerberosError {
         }
     }
 
+    /// Whether it speaks against the client's key or account, so that more tries may lock it. What is wrong with one service,
+    /// or with a clock, does not.
+    pub(crate) fn blames_the_client(&self) -> bool {
+        match self {
+            Self::WrongKey { .. } | Self::NoPreauth { .. } | Self::Crypto { .. } => true,
+            Self::Refused(refusal) => refusal.by == Peer::Kdc && !refusal.code.is_about_the_service(),
+            _ => false,
+        }
+    }
+
     /// The code of the KRB-ERROR, if it was one.
     pub(crate) fn code(&self) -> Option<KrbErrorCode> {
         match self {
@@ -311,6 +321,19 @@ mod tests {
         assert!([21, 29, 33, 34].into_iter().all(|code| refused(code).is_retriable()));
         assert!([6, 7, 18, 23, 24, 37].into_iter().all(|code| !refused(code).is_retriable()));
         assert!(!KerberosError::ServerNotProven("").is_retriable());
+    }
+
+    #[test]
+    fn what_is_wrong_with_one_service_or_a_clock_does_not_blame_the_client() {
+        for code in [6, 12, 14, 18, 23, 24, 68] {
+            assert!(refused(code).blames_the_client(), "{code}");
+        }
+        for code in [2, 7, 19, 22, 27] {
+            assert!(!refused(code).blames_the_client(), "{code}");
+        }
+        let skew = KerberosError::ClockSkew { ours: KerberosTime::at(0), theirs: KerberosTime::at(600) };
+        assert!(!skew.blames_the_client() && !KerberosError::ServerNotProven("").blames_the_client());
+        assert!(KerberosError::WrongKey { client: String::new(), with: String::new() }.blames_the_client());
     }
 
     #[test]

@@ -66,10 +66,6 @@ impl KrbErrorCode {
     pub(crate) const S_PRINCIPAL_UNKNOWN: Self = Self(7);
     /// No encryption type in common.
     pub(crate) const ETYPE_NOSUPP: Self = Self(14);
-    /// The account is locked or disabled.
-    pub(crate) const CLIENT_REVOKED: Self = Self(18);
-    /// The password has expired.
-    pub(crate) const KEY_EXPIRED: Self = Self(23);
     /// Wrong password or old keytab.
     pub(crate) const PREAUTH_FAILED: Self = Self(24);
     /// The ordinary first answer: its `e-data` says how to prove oneself.
@@ -90,8 +86,6 @@ impl KrbErrorCode {
     pub(crate) const RESPONSE_TOO_BIG: Self = Self(52);
     /// Something else.
     pub(crate) const GENERIC: Self = Self(60);
-    /// Ask in the realm that the error names.
-    pub(crate) const WRONG_REALM: Self = Self(68);
     /// The pre-authentication goes on (RFC 6113 §5.2).
     pub(crate) const MORE_PREAUTH_DATA_REQUIRED: Self = Self(91);
 
@@ -107,6 +101,11 @@ impl KrbErrorCode {
     /// What to do about it, if there is something.
     pub(crate) fn advice(self) -> Option<&'static str> {
         self.row().map(|row| row.2).filter(|advice| !advice.is_empty())
+    }
+
+    /// Whether it says something of the service that was asked for, and nothing of the client.
+    pub(crate) fn is_about_the_service(self) -> bool {
+        matches!(self.0, 2 | 5 | 7 | 19 | 22 | 26 | 27 | 28)
     }
 
     /// Whether the same may succeed later without anything being changed: Kafka's Java client takes 21, 33 and 34 for

@@ -40,6 +40,8 @@ pub(crate) mod kdc;
 pub(crate) mod key;
 pub(crate) mod keytab;
 pub(crate) mod login;
+#[cfg(test)]
+mod login_real;
 pub(crate) mod messages;
 pub(crate) mod principal;
 #[cfg(test)]

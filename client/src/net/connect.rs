@@ -261,9 +261,13 @@ impl Carrier for Handshake<'_> {
     }
 
     async fn raw_token(&mut self, token: Bytes) -> Result<Bytes, Error> {
-        let frame = frame::raw_token_frame(&token).map_err(|e| Error::new(ErrorKind::TooLarge, e.to_string()))?;
-        self.write(&frame).await?;
+        self.last_raw_token(token).await?;
         self.read_frame().await
+    }
+
+    async fn last_raw_token(&mut self, token: Bytes) -> Result<(), Error> {
+        let frame = frame::raw_token_frame(&token).map_err(|e| Error::new(ErrorKind::TooLarge, e.to_string()))?;
+        self.write(&frame).await
     }
 }
 

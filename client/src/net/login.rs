@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use crate::core::logins::{LIMIT, Logins, Pass, Verdict};
 use crate::core::versions::Versions;
 use crate::error::{Error, ErrorKind};
+use crate::kerberos::error::KerberosError;
 use crate::sasl::{Credentials, Exchange, Token};
 
 /// How long a refused login is not tried again at first, and at most; see [`LIMIT`].
@@ -30,6 +31,9 @@ pub(crate) trait Carrier: Send {
 
     /// Sends a token without any header and gives what comes back the same way.
     fn raw_token(&mut self, token: Bytes) -> impl Future<Output = Result<Bytes, Error>> + Send;
+
+    /// Sends a token without any header to which nothing comes back.
+    fn last_raw_token(&mut self, token: Bytes) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// Whether anybody may try to log in; one for each client, since all its connections have the same credentials.
@@ -134,10 +138,12 @@ impl Drop for Attempt<'_> {
     }
 }
 
-/// A broker that has another mechanism, or none, says nothing about them.
+/// A broker that has another mechanism, or none, says nothing about them; nor does a KDC that knows no such broker.
 fn blames_the_credentials(error: &Error) -> bool {
     let elsewhere = matches!(error.code(), Some(ErrorCode::UNSUPPORTED_SASL_MECHANISM | ErrorCode::ILLEGAL_SASL_STATE));
-    error.kind() == ErrorKind::Authentication && !elsewhere
+    let kerberos = std::error::Error::source(error).and_then(|source| source.downcast_ref::<KerberosError>());
+    let blames = kerberos.is_none_or(KerberosError::blames_the_client);
+    error.kind() == ErrorKind::Authentication && !elsewhere && blames
 }
 
 async fn log_in(
@@ -186,8 +192,8 @@ async fn send_tokens(
     Ok(u64::try_from(lifetime_ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis))
 }
 
-/// Brokers before 1.0. A refusal is just a close; PLAIN's success is a frame of length zero. (In GSSAPI the client would have
-/// the last word, and no frame would come.)
+/// Brokers before 1.0. A refusal is just a close; PLAIN's success is a frame of length zero. In GSSAPI the client has the last
+/// word, and what comes next is the answer to an ordinary request (`SaslServerAuthenticator`).
 async fn send_raw_tokens(
     carrier: &mut impl Carrier,
     credentials: &Credentials,
@@ -195,6 +201,9 @@ async fn send_raw_tokens(
 ) -> Result<(), Error> {
     let (mut exchange, mut token) = step(exchange, None).await?;
     while let Some(bytes) = token {
+        if exchange.has_last_word() {
+            return carrier.last_raw_token(owned(bytes)).await;
+        }
         let answer = carrier.raw_token(owned(bytes)).await.map_err(|e| match e.kind() {
             ErrorKind::Disconnected => Error::new(
                 ErrorKind::Authentication,

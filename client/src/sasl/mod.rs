@@ -4,16 +4,20 @@
 //! Getting ready may take time and await others (a token to fetch, a ticket to ask for): [`Credentials::prepare`] does
 //! that once for each login. From there on an exchange only computes.
 
-// Not among the credentials yet: a ticket for it comes with the login.
-#[allow(dead_code)]
 pub(crate) mod gssapi;
+mod kerberos;
 mod oauthbearer;
 mod plain;
 mod scram;
 mod secret;
 
-use crate::error::Error;
+use std::time::Duration;
 
+use crate::error::Error;
+use crate::kerberos::login::KerberosOptions;
+
+#[cfg(test)]
+pub(crate) use kerberos::Kerberos;
 pub(crate) use oauthbearer::shown;
 pub use oauthbearer::{BearerToken, OauthBearer, TokenEndpoint, TokenFuture, TokenProvider};
 pub use scram::ScramHash;
@@ -28,6 +32,8 @@ pub(crate) enum Credentials {
     Scram(scram::Scram),
     /// RFC 7628.
     OauthBearer(oauthbearer::Tokens),
+    /// RFC 4752 with RFC 4121.
+    Kerberos(kerberos::Kerberos),
 }
 
 /// One authentication in progress, with all that it needs.
@@ -35,6 +41,7 @@ pub(crate) enum Exchange {
     Plain(plain::Exchange),
     Scram(Box<scram::Exchange>),
     OauthBearer(oauthbearer::Exchange),
+    Kerberos(Box<kerberos::Exchange>),
 }
 
 impl Credentials {
@@ -54,12 +61,17 @@ impl Credentials {
         Self::OauthBearer(oauthbearer::Tokens::new(options))
     }
 
+    pub(crate) fn kerberos(options: KerberosOptions) -> Self {
+        Self::Kerberos(kerberos::Kerberos::new(options))
+    }
+
     /// The mechanism's registered name.
     pub(crate) fn mechanism(&self) -> &'static str {
         match self {
             Self::Plain(_) => plain::NAME,
             Self::Scram(scram) => scram.mechanism(),
             Self::OauthBearer(_) => oauthbearer::NAME,
+            Self::Kerberos(_) => kerberos::NAME,
         }
     }
 
@@ -69,6 +81,15 @@ impl Credentials {
             Self::Plain(plain) => plain.problem().map(str::to_owned),
             Self::Scram(scram) => scram.problem().map(str::to_owned),
             Self::OauthBearer(tokens) => tokens.problem(),
+            Self::Kerberos(_) => None,
+        }
+    }
+
+    /// Reads what has to be there from the start. An error says what is wrong with it, without any secret.
+    pub(crate) fn open(&self, connect_timeout: Duration) -> Result<(), String> {
+        match self {
+            Self::Kerberos(kerberos) => kerberos.open(connect_timeout),
+            Self::Plain(_) | Self::Scram(_) | Self::OauthBearer(_) => Ok(()),
         }
     }
 
@@ -82,22 +103,29 @@ impl Credentials {
             Self::OauthBearer(_) => {
                 "check that the token is for this cluster, has not expired and has the scope it wants"
             }
+            Self::Kerberos(_) => {
+                "the broker's log says why: its keytab must have the newest key of its principal, its clock must be right, and \
+                 sasl.kerberos.principal.to.local.rules must fit the client's"
+            }
         }
     }
 
     /// They were refused: what can be replaced has to be.
     pub(crate) async fn refused(&self) {
-        if let Self::OauthBearer(tokens) = self {
-            tokens.forget().await;
+        match self {
+            Self::OauthBearer(tokens) => tokens.forget().await,
+            Self::Kerberos(kerberos) => kerberos.refused(),
+            Self::Plain(_) | Self::Scram(_) => {}
         }
     }
 
     /// A fresh exchange with the server of that host name, one for each login.
-    pub(crate) async fn prepare(&self, _host: &str) -> Result<Exchange, Error> {
+    pub(crate) async fn prepare(&self, host: &str) -> Result<Exchange, Error> {
         match self {
             Self::Plain(plain) => plain.exchange().map(Exchange::Plain),
             Self::Scram(scram) => Ok(Exchange::Scram(Box::new(scram.exchange(scram::Nonce::random()?)))),
             Self::OauthBearer(tokens) => tokens.exchange().await.map(Exchange::OauthBearer),
+            Self::Kerberos(kerberos) => Ok(Exchange::Kerberos(Box::new(kerberos.exchange(host).await?))),
         }
     }
 }
@@ -110,6 +138,7 @@ impl Exchange {
             Self::Plain(exchange) => exchange.step(from_server),
             Self::Scram(exchange) => exchange.step(from_server),
             Self::OauthBearer(exchange) => exchange.step(from_server),
+            Self::Kerberos(exchange) => exchange.step(from_server),
         }
     }
 
@@ -117,8 +146,13 @@ impl Exchange {
     pub(crate) fn refusal(&self) -> Option<&str> {
         match self {
             Self::OauthBearer(exchange) => exchange.refusal(),
-            Self::Plain(_) | Self::Scram(_) => None,
+            Self::Plain(_) | Self::Scram(_) | Self::Kerberos(_) => None,
         }
+    }
+
+    /// Whether the token that was just given is the exchange's last, after which a server without SaslAuthenticate says nothing.
+    pub(crate) fn has_last_word(&self) -> bool {
+        matches!(self, Self::Kerberos(exchange) if exchange.has_last_word())
     }
 
     /// Whether a step may compute for so long that it belongs on a thread of its own.

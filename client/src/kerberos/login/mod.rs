@@ -181,6 +181,7 @@ impl KerberosLogin {
             (Ok(granted), _) => {
                 let ticket = granted.ticket;
                 tracing::debug!(?ticket, "got a ticket");
+                warn_of_expiration(&ticket, granted.key_expiration);
                 let mut held = self.held();
                 held.clock = granted.clock;
                 held.refused = false;
@@ -386,6 +387,14 @@ async fn keep(login: Weak<KerberosLogin>) {
             Err(_) => return,
             Ok(_) => {}
         }
+    }
+}
+
+/// The KDC tells when the password expires (RFC 4120 §5.4.2, `key-expiration`); after that it refuses with 23.
+fn warn_of_expiration(ticket: &HeldTicket, expires: Option<KerberosTime>) {
+    const WITHIN_SECONDS: i64 = 7 * 86_400;
+    if let Some(expires) = expires.filter(|expires| *expires < ticket.start_time.plus_seconds(WITHIN_SECONDS)) {
+        tracing::warn!(principal = %ticket.client, %expires, "the password or key expires soon");
     }
 }
 

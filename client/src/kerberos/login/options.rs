@@ -228,7 +228,8 @@ fn cache_path(name: Option<&str>, config: &Krb5Config) -> Result<PathBuf, Kerber
     if let Some(name) = name {
         return ccache_path(name);
     }
-    let name = config.ccache_name(variable("KRB5CCNAME").as_deref(), &whose()).map_err(KerberosError::Config)?;
+    let whose = Whose::of_this_process(variable("USER").as_deref());
+    let name = config.ccache_name(variable("KRB5CCNAME").as_deref(), &whose).map_err(KerberosError::Config)?;
     ccache_path(&name)
 }
 
@@ -250,13 +251,4 @@ pub(super) fn read_cache(path: &std::path::Path, owner: Option<&Principal>) -> R
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
-}
-
-/// Whose process this is. The system tells the user's number in the owner of `/proc/self`, without a C library.
-fn whose() -> Whose {
-    #[cfg(unix)]
-    let uid = std::fs::metadata("/proc/self").ok().map(|meta| std::os::unix::fs::MetadataExt::uid(&meta));
-    #[cfg(not(unix))]
-    let uid = None;
-    Whose { uid, username: variable("USER"), temporary: variable("TMPDIR") }
 }

@@ -37,10 +37,11 @@ impl Ticker {
 mod tests {
     use super::*;
 
+    static OWN: Ticker = Ticker::new();
+
     #[test]
     fn no_time_is_given_twice_by_however_many_threads() {
         let now = KerberosTime { seconds: 5000, micros: 999_990 };
-        static OWN: Ticker = Ticker::new();
         let thread = move || (0..1000).map(|_| OWN.next(now)).collect::<Vec<_>>();
         let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(thread)).collect();
         let mut times: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();

@@ -48,8 +48,6 @@ impl KdcReqBody {
     pub(crate) const RENEWABLE: u32 = 0x0080_0000;
     /// The KDC may answer with another name, or refer to another realm (RFC 6806).
     pub(crate) const CANONICALIZE: u32 = 0x0001_0000;
-    /// A renewable ticket will do if none lives as long as `till`.
-    pub(crate) const RENEWABLE_OK: u32 = 0x0000_0010;
     /// Renews the ticket in the padata.
     pub(crate) const RENEW: u32 = 0x0000_0002;
 }

@@ -93,7 +93,14 @@ impl Carrier for Renewal<'_> {
 
     async fn raw_token(&mut self, _: Bytes) -> Result<Bytes, Error> {
         // Only SaslAuthenticate says that a login ends.
-        let message = "a login by raw tokens cannot be renewed";
-        Err(Error::new(ErrorKind::Unsupported, message))
+        Err(raw_cannot_be_renewed())
     }
+
+    async fn last_raw_token(&mut self, _: Bytes) -> Result<(), Error> {
+        Err(raw_cannot_be_renewed())
+    }
+}
+
+fn raw_cannot_be_renewed() -> Error {
+    Error::new(ErrorKind::Unsupported, "a login by raw tokens cannot be renewed")
 }
