@@ -55,8 +55,8 @@ pub(crate) enum KerberosError {
     WrongKey {
         /// Whose key.
         client: String,
-        /// Which one was tried, without the key itself: the password, or a keytab's key with its version.
-        with: String,
+        /// Which one was tried.
+        tried: Tried,
     },
     /// KDCs refer from realm to realm without an end.
     Astray {
@@ -101,6 +101,20 @@ pub(crate) enum Peer {
     Kdc,
     /// The service, a broker.
     Service,
+}
+
+/// With what a client proved itself, without the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tried {
+    /// A password.
+    Password,
+    /// A key of a keytab.
+    Keytab {
+        /// Its type.
+        enctype: Enctype,
+        /// Its version.
+        kvno: u32,
+    },
 }
 
 /// Where bytes stopped making sense.
@@ -177,7 +191,10 @@ impl KerberosError {
             Self::NoLayer { .. } => Some("let the service offer the quality of protection \"auth\""),
             Self::NoEnctype { .. } => KrbErrorCode::ETYPE_NOSUPP.advice(),
             Self::NoPreauth { .. } => KrbErrorCode::PREAUTH_REQUIRED.advice(),
-            Self::WrongKey { .. } => KrbErrorCode::PREAUTH_FAILED.advice(),
+            Self::WrongKey { tried: Tried::Password, .. } => Some("the password is wrong"),
+            Self::WrongKey { tried: Tried::Keytab { .. }, .. } => {
+                Some("the principal has a newer key, or its keys were made anew: make the keytab anew")
+            }
             Self::Astray { .. } => Some("check [domain_realm] and [capaths] in krb5.conf, or name the service's realm"),
             Self::Crypto { cause, .. } => cause.advice(),
             Self::Config(_) | Self::Malformed(_) | Self::WrongReply { .. } => None,
@@ -211,8 +228,8 @@ impl fmt::Display for KerberosError {
                     "the KDC wants a pre-authentication of types {offered:?}; this client has the encrypted timestamp (2)"
                 )
             }
-            Self::WrongKey { client, with } => {
-                write!(f, "the KDC does not take {with} of {client}: {}", KrbErrorCode::PREAUTH_FAILED)
+            Self::WrongKey { client, tried } => {
+                write!(f, "the KDC does not take {tried} of {client}: {}", KrbErrorCode::PREAUTH_FAILED)
             }
             Self::Astray { way } => write!(f, "the KDCs refer from realm to realm without an end: {}", way.join(", ")),
             Self::WrongReply { field } => write!(f, "the KDC's reply answers another question: {field} differs"),
@@ -249,6 +266,15 @@ impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, field, at, problem } = self;
         write!(f, "{what} is malformed: {field} at byte {at}: {problem}")
+    }
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Password => f.write_str("the password"),
+            Self::Keytab { enctype, kvno } => write!(f, "the keytab's {enctype} key of version {kvno}"),
+        }
     }
 }
 
@@ -333,7 +359,7 @@ mod tests {
         }
         let skew = KerberosError::ClockSkew { ours: KerberosTime::at(0), theirs: KerberosTime::at(600) };
         assert!(!skew.blames_the_client() && !KerberosError::ServerNotProven("").blames_the_client());
-        assert!(KerberosError::WrongKey { client: String::new(), with: String::new() }.blames_the_client());
+        assert!(KerberosError::WrongKey { client: String::new(), tried: Tried::Password }.blames_the_client());
     }
 
     #[test]

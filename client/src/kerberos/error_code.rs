@@ -46,7 +46,7 @@ const CODES: [Row; 46] = [
     (34, "KRB_AP_ERR_REPEAT", "it looks like a replay; another try makes a new authenticator"),
     (35, "KRB_AP_ERR_NOT_US", "the ticket is for another service; check the service's principal and keytab"),
     (36, "KRB_AP_ERR_BADMATCH", "ticket and authenticator name different clients"),
-    (37, "KRB_AP_ERR_SKEW", "the clocks differ by more than is allowed (5 minutes, as a rule); set the clock, or allow kdc_timesync"),
+    (37, "KRB_AP_ERR_SKEW", "set the clock, or allow kdc_timesync (some 5 minutes are taken as they are)"),
     (38, "KRB_AP_ERR_BADADDR", "the ticket is bound to other addresses; ask for one without (noaddresses = true)"),
     (39, "KRB_AP_ERR_BADVERSION", ""),
     (40, "KRB_AP_ERR_MSG_TYPE", ""),

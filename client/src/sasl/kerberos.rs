@@ -104,7 +104,8 @@ mod tests {
             failed(KerberosError::Unreachable { realm: "R".to_owned(), tried: vec!["kdc:88".to_owned()] });
         assert!(unreachable.is_retriable() && unreachable.kind() == ErrorKind::Connect);
         assert!(unreachable.to_string().contains("kdc:88"), "{unreachable}");
-        let wrong = KerberosError::WrongKey { client: "alice@R".to_owned(), with: "the password".to_owned() };
+        let wrong =
+            KerberosError::WrongKey { client: "alice@R".to_owned(), tried: crate::kerberos::error::Tried::Password };
         let error = failed(wrong);
         assert!(!error.is_retriable() && error.kind() == ErrorKind::Authentication);
         assert!(error.to_string().contains("the password is wrong"), "{error}");

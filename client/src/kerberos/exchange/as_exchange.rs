@@ -127,7 +127,7 @@ impl AsExchange {
                 Err(KerberosError::NoPreauth { offered: methods(&error)?.kinds() })
             }
             (KrbErrorCode::PREAUTH_FAILED, State::Proved { proof, .. }) => {
-                Err(KerberosError::WrongKey { client: self.client.to_string(), with: proof.name })
+                Err(KerberosError::WrongKey { client: self.client.to_string(), tried: proof.tried })
             }
             (KrbErrorCode::SKEW, State::Proved { proof, hints, corrected: false, .. })
                 if self.config.follows_clock_of(&self.client.realm) =>

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::super::crypto::Crypto;
 use super::super::enctype::Enctype;
-use super::super::error::KerberosError;
+use super::super::error::{KerberosError, Tried};
 use super::super::key::Key;
 use super::super::keytab::Keytab;
 use super::super::messages::{EtypeInfo2, Message as _, MethodData, PaData};
@@ -73,12 +73,11 @@ impl Recipe {
     }
 }
 
-/// A key, and what it is called in messages.
+/// A key, and what messages say of it.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) key: Key,
-    /// `the password`, `the keytab's aes256-cts-hmac-sha1-96 key of version 3`
-    pub(super) name: String,
+    pub(super) tried: Tried,
     pub(super) recipe: Recipe,
 }
 
@@ -111,14 +110,14 @@ impl Secret {
                 let salt = recipe.salt.clone().unwrap_or_else(|| default_salt(client));
                 let key = crypto.string_to_key(enctype, &password.0, &salt, recipe.params.as_deref());
                 let key = key.map_err(|cause| cause.of("the key of the password"))?;
-                Ok(Found { key, name: "the password".to_owned(), recipe })
+                Ok(Found { key, tried: Tried::Password, recipe })
             }
             Self::Keytab(keytab) => {
                 let newest = || keytab.find(client, enctype, None);
                 let preferred = kvno.and_then(|_| keytab.find(client, enctype, kvno).ok());
                 let entry = preferred.map_or_else(newest, Ok)?;
-                let name = format!("the keytab's {enctype} key of version {}", entry.kvno);
-                Ok(Found { key: entry.key.clone(), name, recipe })
+                let tried = Tried::Keytab { enctype, kvno: entry.kvno };
+                Ok(Found { key: entry.key.clone(), tried, recipe })
             }
         }
     }
