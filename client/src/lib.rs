@@ -47,6 +47,9 @@ mod config;
 mod consumer;
 mod core;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 // Every message has both directions: tests play the KDC and the service with those that a client does not need.
 #[cfg_attr(not(test), allow(dead_code, unused_imports))]
 mod kerberos;

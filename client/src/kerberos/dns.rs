@@ -4,7 +4,7 @@
 //! cache, a pool, its own configuration and some forty crates for it. What DNS says is a hint: a KDC found by it still has
 //! to prove that it knows the client's key. Host names are resolved by the system, as everywhere in this client.
 
-mod wire;
+pub(crate) mod wire;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The only part of Kerberos that talks: a request to a realm's KDCs and the reply of whichever answers (RFC 4120 §7.2).
 
-mod address;
+pub(crate) mod address;
 mod plan;
 
 use std::collections::{HashMap, VecDeque};

@@ -1,9 +1,9 @@
 //! TLS on a socket: rustls, with certificates that are read again when their files change.
 
-mod certificate;
+pub(crate) mod certificate;
 mod failure;
 mod files;
-mod pem;
+pub(crate) mod pem;
 mod provider;
 mod unverified;
 

@@ -6,9 +6,9 @@
 
 pub(crate) mod gssapi;
 mod kerberos;
-mod oauthbearer;
+pub(crate) mod oauthbearer;
 mod plain;
-mod scram;
+pub(crate) mod scram;
 mod secret;
 
 use std::time::Duration;

@@ -38,11 +38,11 @@ enum State {
 }
 
 impl Exchange {
-    pub(super) fn new(token: BearerToken, extensions: Vec<(String, String)>) -> Self {
+    pub(crate) fn new(token: BearerToken, extensions: Vec<(String, String)>) -> Self {
         Self { state: State::Start { token, extensions } }
     }
 
-    pub(super) fn step(&mut self, from_server: Option<&[u8]>) -> Result<Option<Token>, Error> {
+    pub(crate) fn step(&mut self, from_server: Option<&[u8]>) -> Result<Option<Token>, Error> {
         match (std::mem::replace(&mut self.state, State::Done), from_server) {
             (State::Start { token, extensions }, None) => {
                 self.state = State::Sent;
@@ -62,7 +62,7 @@ impl Exchange {
     }
 
     /// Why the broker does not take the token, if it said so.
-    pub(super) fn refusal(&self) -> Option<&str> {
+    pub(crate) fn refusal(&self) -> Option<&str> {
         match &self.state {
             State::Refused(reason) => Some(reason),
             _ => None,

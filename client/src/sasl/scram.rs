@@ -42,7 +42,7 @@ pub enum ScramHash {
 
 /// Chance for one exchange: printable, without a comma.
 #[derive(Debug, Clone)]
-pub(crate) struct Nonce(String);
+pub(crate) struct Nonce(pub(crate) String);
 
 /// Who logs in with what.
 #[derive(Debug, Clone)]
@@ -140,7 +140,7 @@ impl ScramHash {
 }
 
 impl Scram {
-    pub(super) fn new(hash: ScramHash, username: &str, password: &str) -> Self {
+    pub(crate) fn new(hash: ScramHash, username: &str, password: &str) -> Self {
         Self { hash, username: username.into(), password: Secret::new(password), delegation_token: false }
     }
 
@@ -165,7 +165,7 @@ impl Scram {
         }
     }
 
-    pub(super) fn exchange(&self, nonce: Nonce) -> Exchange {
+    pub(crate) fn exchange(&self, nonce: Nonce) -> Exchange {
         Exchange { scram: self.clone(), nonce, state: State::Start }
     }
 
@@ -182,7 +182,7 @@ impl Exchange {
     /// it knows the password's verifier.
     ///
     /// The second step costs what the server's iteration count says: 1 ms for the usual 4096, a second at the bound.
-    pub(super) fn step(&mut self, from_server: Option<&[u8]>) -> Result<Option<Token>, Error> {
+    pub(crate) fn step(&mut self, from_server: Option<&[u8]>) -> Result<Option<Token>, Error> {
         match (std::mem::replace(&mut self.state, State::Done), from_server) {
             (State::Start, None) => {
                 self.state = State::First;
@@ -222,14 +222,14 @@ impl Exchange {
 }
 
 /// `server-first-message`.
-struct ServerFirst<'a> {
+pub(crate) struct ServerFirst<'a> {
     nonce: &'a str,
     salt: Vec<u8>,
-    iterations: u32,
+    pub(crate) iterations: u32,
 }
 
 impl<'a> ServerFirst<'a> {
-    fn parse(text: &'a str) -> Result<Self, Error> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, Error> {
         if text.starts_with("m=") {
             return Err(refused("the server asks for a SCRAM extension that this client does not have"));
         }

@@ -191,7 +191,7 @@ const ENCRYPTION: u8 = 0xAA;
 /// Keys of the checksum within an encrypted message.
 const INTEGRITY: u8 = 0x55;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod testing {
     /// Bytes from hex digits; blanks are for the reader.
     pub(crate) fn unhex(text: &str) -> Vec<u8> {

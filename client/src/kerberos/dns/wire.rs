@@ -67,7 +67,7 @@ impl fmt::Display for Problem {
 }
 
 /// The bytes that ask for a name's SRV records.
-pub(super) fn query(id: u16, name: &str) -> Result<Vec<u8>, Problem> {
+pub(crate) fn query(id: u16, name: &str) -> Result<Vec<u8>, Problem> {
     let mut bytes = id.to_be_bytes().to_vec();
     // Recursion desired; one question, nothing else.
     bytes.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
@@ -88,7 +88,7 @@ pub(super) fn query(id: u16, name: &str) -> Result<Vec<u8>, Problem> {
 }
 
 /// Reads the answer to [`query`].
-pub(super) fn answer(bytes: &[u8], id: u16, name: &str) -> Result<Answer, Problem> {
+pub(crate) fn answer(bytes: &[u8], id: u16, name: &str) -> Result<Answer, Problem> {
     let mut message = Message { bytes, at: 0 };
     let (their_id, flags) = (message.u16()?, message.u16()?);
     let (questions, answers) = (message.u16()?, message.u16()?);
@@ -221,7 +221,7 @@ fn push_label(name: &mut String, label: &[u8]) -> Result<(), Problem> {
 
 /// Puts hosts in the order in which they are to be tried: by priority, and among equals by chance according to their
 /// weights (RFC 2782, "Weight"). `chance` gives a number from 0 to the one it is given.
-pub(super) fn put_in_order(targets: &mut [Target], mut chance: impl FnMut(u32) -> u32) {
+pub(crate) fn put_in_order(targets: &mut [Target], mut chance: impl FnMut(u32) -> u32) {
     // Those of weight 0 first: they are then taken only if chance says 0.
     targets.sort_by_key(|target| (target.priority, target.weight));
     for first in 0..targets.len() {

@@ -211,7 +211,7 @@ impl Pending {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod acceptor;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ const PORT: u16 = 88;
 
 /// How a message travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub(crate) enum Protocol {
     /// A datagram each way.
     Udp,
     /// A length and the message (RFC 4120 §7.2.2).
@@ -26,18 +26,18 @@ impl fmt::Display for Protocol {
 
 /// Where a KDC is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
+pub(crate) struct Address {
     /// A name, or an IP address without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
+    pub(crate) host: String,
+    pub(crate) port: u16,
     /// The one way that it takes, if it does not take both.
-    pub(super) only: Option<Protocol>,
+    pub(crate) only: Option<Protocol>,
 }
 
 impl Address {
     /// Reads `host`, `host:port`, `[v6]`, `[v6]:port`, a bare IPv6 address, and any of them behind `udp/` or `tcp/`. An
     /// error says why it cannot be used.
-    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         // MIT takes what stands before the first space.
         let text = text.split_ascii_whitespace().next().unwrap_or("");
         if text.starts_with("https://") || text.starts_with("http/") || text.starts_with("kkdcp://") {
@@ -55,7 +55,7 @@ impl Address {
         Ok(Self { host: host.to_owned(), port, only })
     }
 
-    pub(super) fn takes(&self, protocol: Protocol) -> bool {
+    pub(crate) fn takes(&self, protocol: Protocol) -> bool {
         self.only.is_none_or(|only| only == protocol)
     }
 }

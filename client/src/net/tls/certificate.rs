@@ -6,7 +6,7 @@ use pkcs8::der::asn1::{AnyRef, GeneralizedTime, UtcTime};
 use pkcs8::der::{Decode, Reader, Result as DerResult, SliceReader, Tag, Tagged};
 
 /// From when and until when a certificate is valid (RFC 5280 §4.1.2.5); `None` if the bytes are no certificate.
-pub(super) fn validity(certificate: &[u8]) -> Option<(SystemTime, SystemTime)> {
+pub(crate) fn validity(certificate: &[u8]) -> Option<(SystemTime, SystemTime)> {
     let (from, until) = parse(certificate).ok()?;
     Some((SystemTime::UNIX_EPOCH.checked_add(from)?, SystemTime::UNIX_EPOCH.checked_add(until)?))
 }

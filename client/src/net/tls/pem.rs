@@ -52,7 +52,7 @@ pub(super) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
 }
 
 /// Every certificate of the text, at least one.
-pub(super) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(crate) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     match found {
         Ok(found) if found.is_empty() => Err(no_items(text, "certificate (BEGIN CERTIFICATE)")),
@@ -62,7 +62,7 @@ pub(super) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
 }
 
 /// The first private key of the text.
-pub(super) fn private_key(text: &[u8], password: Option<&str>) -> Result<PrivateKeyDer<'static>, String> {
+pub(crate) fn private_key(text: &[u8], password: Option<&str>) -> Result<PrivateKeyDer<'static>, String> {
     if let Some(block) = encrypted_block(text) {
         return decrypt(&block, password);
     }
