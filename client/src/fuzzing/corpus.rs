@@ -108,8 +108,10 @@ fn messages() -> Vec<Vec<u8>> {
         let refusal = KrbError::from_der(&said[REFUSAL]).expect("an error");
         let request = KdcReq::from_der(&said[AS_REQ]).expect("a request");
         let shown = ApReq::from_der(&said[6][17..]).expect("an initial token");
+        let wordy = KrbError { text: Some(b"words \n\x1B\xFF".repeat(300)), ..refusal.clone() };
         inputs.extend([
             named("KRB-ERROR", &said[REFUSAL]),
+            named("KRB-ERROR", &wordy.to_der()),
             named("e-data", refusal.data.as_deref().expect("METHOD-DATA")),
             named(KdcReq::NAME, &said[AS_REQ]),
             named("KDC-REP", &said[AS_REP]),
