@@ -28,9 +28,15 @@ pub(crate) enum Command {
     Compare(Compare),
     /// What encoding, sealing, decoding and each codec cost a record, without a socket
     Codec(Codec),
-    /// Run the development broker until standard input ends: the other end of `compare`
+    /// What TLS costs: produce and consume against the development broker in the clear and under TLS 1.3; prints a table
+    Tls(Tls),
+    /// Run the development broker until standard input ends: the other end of `compare` and `tls`
     #[command(hide = true)]
-    Broker,
+    Broker {
+        /// Under TLS
+        #[arg(long)]
+        tls: bool,
+    },
 }
 
 /// The settings of one run.
@@ -75,6 +81,9 @@ pub(crate) struct Run {
     /// How long a broker may hold a fetch that found nothing
     #[arg(long, default_value_t = 500)]
     pub(crate) fetch_wait_ms: u64,
+    /// Under TLS, with the certificates of testdata/tls
+    #[arg(long)]
+    pub(crate) tls: bool,
     /// Which of the client's ways; there is one
     #[arg(long, value_enum, default_value_t = Mode::Default)]
     pub(crate) mode: Mode,
@@ -133,6 +142,20 @@ pub(crate) struct Compare {
     /// none, gzip, snappy, lz4 or zstd
     #[arg(long, default_value = "none", value_parser = compression)]
     pub(crate) compression: Compression,
+    /// How often; the table has the medians
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+}
+
+/// The settings of `tls`.
+#[derive(Args, Debug)]
+pub(crate) struct Tls {
+    /// Records
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) count: u64,
+    /// Bytes of a value
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) size: usize,
     /// How often; the table has the medians
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,

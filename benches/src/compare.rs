@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use ottla_devbroker::DevBroker;
 
 use crate::args::Compare;
-use crate::{Failure, meter, setup};
+use crate::{Failure, meter, setup, tls};
 
 const COLUMNS: [&str; 4] = ["records_per_s", "mb_per_s", "cpu_ns_per_record", "max_rss_mb"];
 
@@ -21,7 +21,7 @@ pub(crate) fn run(compare: &Compare) -> Result<(), Failure> {
     println!("{:<22} {:<8} {:>11} {:>8} {:>11} {:>8}", "broker", "op", "records/s", "MB/s", "CPU ns/rec", "RSS MB");
     against("development broker", compare, |round| {
         // One a round: it keeps all in memory, which the next round should have to itself.
-        let broker = Broker::start()?;
+        let broker = Broker::start(false)?;
         both(&broker.address, round, compare)
     })?;
     if let Some(brokers) = &compare.brokers {
@@ -48,26 +48,37 @@ fn against(
 /// Produces into a new topic, and consumes what that holds.
 fn both(brokers: &str, round: u32, compare: &Compare) -> Result<[String; 2], Failure> {
     let topic = format!("ottla-bench-{}-{round}", std::process::id());
-    Ok([child("produce", brokers, &topic, compare)?, child("consume", brokers, &topic, compare)?])
+    let settings = [
+        "--brokers".to_owned(),
+        brokers.to_owned(),
+        "--topic".to_owned(),
+        topic,
+        "--count".to_owned(),
+        compare.count.to_string(),
+        "--size".to_owned(),
+        compare.size.to_string(),
+        "--compression".to_owned(),
+        compare.compression.name().to_owned(),
+    ];
+    Ok([child("produce", &settings)?, child("consume", &settings)?])
 }
 
 /// Runs ourselves, once, and gives the line it printed.
-fn child(op: &str, brokers: &str, topic: &str, compare: &Compare) -> Result<String, Failure> {
+pub(crate) fn child(op: &str, settings: &[String]) -> Result<String, Failure> {
     let output = Command::new(std::env::current_exe()?)
-        .args([op, "--brokers", brokers, "--topic", topic])
-        .args(["--count", &compare.count.to_string(), "--size", &compare.size.to_string()])
-        .args(["--compression", compare.compression.name()])
+        .arg(op)
+        .args(settings)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()?;
     let printed = String::from_utf8_lossy(&output.stdout);
     match printed.lines().last() {
         Some(line) if output.status.success() => Ok(line.to_owned()),
-        _ => Err(Failure::Failed(format!("{op} against {brokers} ended with {}", output.status))),
+        _ => Err(Failure::Failed(format!("{op} {} ended with {}", settings.join(" "), output.status))),
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let (low, high) = (values.len().saturating_sub(1) / 2, values.len() / 2);
     match (values.get(low), values.get(high)) {
@@ -77,17 +88,18 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// The development broker, in a child process that ends with us.
-struct Broker {
+pub(crate) struct Broker {
     child: Child,
-    address: String,
+    pub(crate) address: String,
     /// Held open: the child would otherwise be cut off from what it prints to.
     _stdout: BufReader<ChildStdout>,
 }
 
 impl Broker {
-    fn start() -> Result<Self, Failure> {
+    pub(crate) fn start(tls: bool) -> Result<Self, Failure> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg("broker")
+            .args(tls.then_some("--tls"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -114,9 +126,11 @@ impl Drop for Broker {
 }
 
 /// The child: the development broker, until standard input ends, which it does when the parent is gone.
-pub(crate) fn broker() -> Result<(), Failure> {
+pub(crate) fn broker(tls: bool) -> Result<(), Failure> {
     let runtime = setup::runtime()?;
-    let broker = runtime.block_on(DevBroker::builder().nodes(1).start())?;
+    let builder = DevBroker::builder().nodes(1);
+    let builder = if tls { tls::listening(builder) } else { builder };
+    let broker = runtime.block_on(builder.start())?;
     println!("{}", broker.bootstrap().join(","));
     let mut end = Vec::new();
     std::io::stdin().read_to_end(&mut end)?;

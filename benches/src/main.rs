@@ -1,8 +1,8 @@
 //! `ottla-bench`: what a record costs, side by side with the peers.
 //!
 //! `produce`, `consume` and `latency` take the flags and print the line of JSON that the other clients' programs do;
-//! `compare` runs the first two against the development broker, in a process of its own, and against a real Kafka; `codec`
-//! measures encoding and decoding alone. CPU time and memory are the whole process's.
+//! `compare` runs the first two against the development broker, in a process of its own, and against a real Kafka; `tls` does
+//! so with and without TLS; `codec` measures encoding and decoding alone. CPU time and memory are the whole process's.
 
 mod args;
 mod codec;
@@ -13,6 +13,7 @@ mod meter;
 mod payload;
 mod produce;
 mod setup;
+mod tls;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -58,7 +59,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Latency(run) => println!("{}", latency::run(&run)?),
         Command::Compare(compare) => compare::run(&compare)?,
         Command::Codec(codec) => codec::run(&codec)?,
-        Command::Broker => compare::broker()?,
+        Command::Tls(settings) => tls::run(&settings)?,
+        Command::Broker { tls } => compare::broker(tls)?,
     }
     Ok(())
 }

@@ -9,8 +9,8 @@ use ottla_client::{
 };
 use tokio::runtime::Runtime;
 
-use crate::Failure;
 use crate::args::{AckLevel, Run, Switch};
+use crate::{Failure, tls};
 
 /// The producer's buffer, the same for all peers.
 const BUFFER_BYTES: usize = 64 << 20;
@@ -20,7 +20,9 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
 }
 
 pub(crate) async fn connect(run: &Run) -> Result<Client, Failure> {
-    Ok(Client::builder().bootstrap(run.bootstrap()).client_id("ottla-bench").connect().await?)
+    let builder = Client::builder().bootstrap(run.bootstrap()).client_id("ottla-bench");
+    let builder = if run.tls { builder.tls(tls::options()) } else { builder };
+    Ok(builder.connect().await?)
 }
 
 /// The topic's partitions; it is made if there is none.

@@ -201,14 +201,7 @@ impl Handshake<'_> {
     }
 
     async fn write(&mut self, frame: &Frame) -> Result<(), Error> {
-        let Err(error) = self.try_write(frame).await else { return Ok(()) };
-        // A broker that refuses us after the TLS handshake may have closed before it read this; its reason, an alert, then
-        // waits to be read.
-        let last_words = match &self.options.tls {
-            Some(_) => self.stream.read_buf(&mut self.buffer).await.err(),
-            None => None,
-        };
-        Err(self.broken(last_words.unwrap_or(error)))
+        self.try_write(frame).await.map_err(|e| self.broken(e))
     }
 
     async fn try_write(&mut self, frame: &Frame) -> io::Result<()> {

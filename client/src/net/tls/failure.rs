@@ -175,3 +175,25 @@ fn offered(options: &TlsOptions) -> String {
 fn no_cipher(why: &str) -> (String, &'static str) {
     (format!("the broker and this client have no cipher, curve or signature in common ({why})"), CIPHERS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tls::{Pem, TlsIdentity};
+
+    #[test]
+    fn a_broker_that_repeats_its_handshake_is_understood_as_refusing_the_certificate() {
+        let hello = RustlsError::InappropriateHandshakeMessage {
+            expect_types: vec![HandshakeType::NewSessionTicket],
+            got_type: HandshakeType::ServerHello,
+        };
+        let identity = TlsIdentity::new(Pem::file("client.pem"), Pem::file("client.key"));
+        let showing = TlsOptions { identity: Some(identity), ..TlsOptions::default() };
+        for error in [hello, RustlsError::DecryptError] {
+            let said = explain(&error, &TlsOptions::default()).to_string();
+            assert!(said.contains("wants a client certificate, and none is set (it sent no alert"), "{said}");
+            let said = explain(&error, &showing).to_string();
+            assert!(said.contains("refused this client's certificate"), "{said}");
+        }
+    }
+}
