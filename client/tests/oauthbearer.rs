@@ -4,29 +4,12 @@ mod net_support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use net_support::unsecured;
 use ottla_client::{BearerToken, ErrorKind, OauthBearer, TokenFuture, TokenProvider};
 use ottla_devbroker::{DevBroker, Release};
 use ottla_protocol::ApiKey;
-
-/// Base64url without padding, spelled out: the tests share no encoder with the client.
-fn base64url(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().enumerate().fold(0_u32, |word, (i, byte)| word | u32::from(*byte) << (16 - 8 * i));
-        (0..=chunk.len()).for_each(|i| out.push(ALPHABET[(word >> (18 - 6 * i)) as usize & 63] as char));
-    }
-    out
-}
-
-fn unsecured(subject: &str, lifetime: Duration) -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let claims =
-        format!(r#"{{"sub":"{subject}","iat":{},"exp":{}}}"#, now.as_secs_f64(), (now + lifetime).as_secs_f64());
-    format!("{}.{}.", base64url(br#"{"alg":"none"}"#), base64url(claims.as_bytes()))
-}
 
 /// Makes tokens of a given life, and counts them.
 struct Maker {

@@ -4,7 +4,7 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use ottla_client::{Client, ClientBuilder};
@@ -236,4 +236,23 @@ pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
         assert!(start.elapsed() < Duration::from_secs(10), "never: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// Base64url without padding, spelled out: the tests share no encoder with the client.
+fn base64url(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().enumerate().fold(0_u32, |word, (i, byte)| word | u32::from(*byte) << (16 - 8 * i));
+        (0..=chunk.len()).for_each(|i| out.push(ALPHABET[(word >> (18 - 6 * i)) as usize & 63] as char));
+    }
+    out
+}
+
+/// An unsecured JSON Web Token (algorithm `none`) of that subject, good for so long from now.
+pub(crate) fn unsecured(subject: &str, lifetime: Duration) -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let claims =
+        format!(r#"{{"sub":"{subject}","iat":{},"exp":{}}}"#, now.as_secs_f64(), (now + lifetime).as_secs_f64());
+    format!("{}.{}.", base64url(br#"{"alg":"none"}"#), base64url(claims.as_bytes()))
 }
