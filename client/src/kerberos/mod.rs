@@ -8,7 +8,7 @@
 //! | `der` | how fields become bytes, and what of a peer's bytes is taken | X.690, RFC 4120 §5.1 |
 //! | `messages` | tickets, requests, replies, errors | RFC 4120 §5 |
 //! | `crypto` | keys from passwords, sealing, checksums | RFC 3961, 3962, 8009, 4757 |
-//! | `gss` | the context with a service: initial token, its answer, wrapped messages | RFC 4121 |
+//! | `gss` | the context with a service: initial token, its answer, wrapped messages | RFC 4121, 4757 |
 //! | `config` | what krb5.conf says: KDCs, whose host is whose, which encryption types | krb5.conf(5), MIT `util/profile` |
 //! | `keytab`, `ccache` | keys and tickets in files | MIT `kt_file.c`, `cc_file.c` |
 //! | `kdc`, `dns` | whom a request is sent to, how, and how long that is waited for | RFC 4120 §7.2, RFC 2782 |

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ottla_brokers::{Certificates, Kafka, KafkaOptions, Kdc, Listener, Release};
+use ottla_brokers::{Certificates, Enctype as KdcEnctype, Kafka, KafkaOptions, Kdc, KdcOptions, Listener, Release};
 
 use super::config::{Krb5Config, Sources};
 use super::crypto::testing::unhex;
@@ -60,7 +60,7 @@ fn body(enctype: Enctype, now: KerberosTime, client: Option<&str>, server: Princ
 fn held(reply: &[u8], exchange: Exchange, key: &Key, usage: Usage, asked: &KdcReqBody) -> HeldTicket {
     let reply = KdcRep::from_der(reply).unwrap();
     assert_eq!(reply.exchange, exchange);
-    let opened = reply.enc_part.open(Crypto::default(), key, usage, "reply").unwrap();
+    let opened = reply.enc_part.open(Crypto::allowing_rc4(), key, usage, "reply").unwrap();
     let part = EncKdcRepPart::from_der(&opened).unwrap();
     assert_eq!((part.nonce, Some(&part.server.name)), (asked.nonce, asked.server.as_ref()));
     part.held(reply.client, reply.ticket)
@@ -68,7 +68,7 @@ fn held(reply: &[u8], exchange: Exchange, key: &Key, usage: Usage, asked: &KdcRe
 
 /// Error 25 says how the key is made; the time under it gets the ticket (RFC 4120 §3.1).
 fn log_in(enctype: Enctype, now: KerberosTime, ask: Ask<'_>) -> HeldTicket {
-    let crypto = Crypto::default();
+    let crypto = Crypto::allowing_rc4();
     let body = body(enctype, now, Some("alice"), PrincipalName::krbtgt(REALM));
     let mut request = KdcReq { exchange: Exchange::As, padata: MethodData::default(), body };
     let refusal = KrbError::from_der(&ask(Whom::Kdc, &request.to_der())).unwrap();
@@ -88,13 +88,13 @@ fn log_in(enctype: Enctype, now: KerberosTime, ask: Ask<'_>) -> HeldTicket {
 
 /// A ticket gets another; the authenticator covers the request (RFC 4120 §3.3).
 fn service_ticket(enctype: Enctype, now: KerberosTime, tgt: &HeldTicket, ask: Ask<'_>) -> HeldTicket {
-    let crypto = Crypto::default();
+    let crypto = Crypto::allowing_rc4();
     let body = body(enctype, now, None, PrincipalName::service("kafka", "localhost"));
     let covered = crypto.checksum(&tgt.session_key, Usage::TGS_REQ_CHECKSUM, &[&body.to_der()]).unwrap();
     let subkey = Key::new(enctype, vec![2; enctype.key_length().unwrap()]);
     let authenticator = Authenticator {
         client: tgt.client.clone(),
-        checksum: Some(Checksum { kind: enctype.checksum_type().unwrap(), bytes: covered }),
+        checksum: Some(Checksum { kind: tgt.session_key.enctype.checksum_type().unwrap(), bytes: covered }),
         time: now,
         subkey: Some(subkey.clone()),
         sequence: None,
@@ -111,7 +111,7 @@ fn service_ticket(enctype: Enctype, now: KerberosTime, tgt: &HeldTicket, ask: As
 /// Three tokens there, three back (RFC 4752).
 fn enter(proof: Proof, now: KerberosTime, ticket: HeldTicket, ask: Ask<'_>) {
     let fresh = Fresh { now, subkey: [4; 32].into(), sequence: 5, confounder: [6; 16] };
-    let mut exchange = Gssapi::new(Crypto::default(), ticket, proof, "", fresh);
+    let mut exchange = Gssapi::new(Crypto::allowing_rc4(), ticket, proof, "", fresh);
     let mut token = exchange.step(None).unwrap();
     while let Some(ours) = token {
         let theirs = ask(Whom::Broker, &ours);
@@ -122,7 +122,9 @@ fn enter(proof: Proof, now: KerberosTime, ticket: HeldTicket, ask: Ask<'_>) {
 
 /// The whole way.
 fn walk(enctype: Enctype, now: KerberosTime, proof: Proof, ask: Ask<'_>) {
-    let tgt = log_in(enctype, now, ask);
+    // A KDC says nothing of a salt for a key of RC4; that log-in is another test's.
+    let first = if enctype == Enctype::RC4_HMAC { Enctype::AES256_SHA1 } else { enctype };
+    let tgt = log_in(first, now, ask);
     assert_eq!(tgt.client, Principal::parse("alice@TEST.LOCAL", None).unwrap());
     let ticket = service_ticket(enctype, now, &tgt, ask);
     assert_eq!(ticket.session_key.enctype, enctype);
@@ -238,4 +240,15 @@ fn a_real_broker_lets_us_in_with_each_type_with_and_without_its_own_proof() {
         real_walk(&kdc, &kafka, enctype, Proof::Mutual);
         real_walk(&kdc, &kafka, enctype, Proof::OneWay);
     }
+}
+
+#[test]
+#[ignore = "needs MIT's KDC and a real Kafka: run testdata/test"]
+fn a_real_broker_lets_us_in_with_an_rc4_session_key_where_all_sides_allow_it() {
+    let kdc = Kdc::start_with(KdcOptions::default().enctypes(&[KdcEnctype::Aes256Sha1, KdcEnctype::Rc4])).unwrap();
+    kdc.add_principal("alice", PASSWORD).unwrap();
+    let options = KafkaOptions::default().secured(&kdc, &Certificates::shared().unwrap()).unwrap();
+    let kafka = Kafka::start_with(Release::from_env().unwrap(), options).unwrap();
+    real_walk(&kdc, &kafka, Enctype::RC4_HMAC, Proof::Mutual);
+    real_walk(&kdc, &kafka, Enctype::RC4_HMAC, Proof::OneWay);
 }

@@ -83,6 +83,8 @@ fn libdefaults(options: &KdcOptions) -> Vec<(String, String)> {
     }
     if options.enctypes.contains(&Enctype::Rc4) {
         pairs.push(("allow_weak_crypto", "true"));
+        // A KDC since 1.21 (and Debian's 1.20 with the fix of CVE-2025-3576) makes no session key of it otherwise.
+        pairs.push(("allow_rc4", "true"));
     }
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

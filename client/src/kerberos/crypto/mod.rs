@@ -49,6 +49,8 @@ impl Usage {
     pub(crate) const AP_REP: Self = Self(12);
     /// Wrap tokens of the acceptor, sealed or not.
     pub(crate) const ACCEPTOR_SEAL: Self = Self(22);
+    /// Wrap tokens of both sides under RC4 keys (RFC 4757 §7.3 says 13, as which this one goes there).
+    pub(crate) const RC4_WRAP: Self = Self(23);
     /// Wrap tokens of the initiator, sealed or not.
     pub(crate) const INITIATOR_SEAL: Self = Self(24);
 }
@@ -129,6 +131,16 @@ impl Crypto {
     /// Whether it is the checksum of these pieces of data, in constant time.
     pub(crate) fn verify(self, key: &Key, usage: Usage, data: &[&[u8]], checksum: &[u8]) -> Result<(), CryptoError> {
         equal(&self.checksum(key, usage, data)?, checksum)
+    }
+
+    /// Encrypts or decrypts the number that stands in a wrapped message under an RC4 key, beside this checksum.
+    pub(crate) fn rc4_sequence(self, key: &Key, checksum: &[u8], number: &mut [u8; 8]) -> Result<(), CryptoError> {
+        self.check(key)?;
+        if key.enctype != Enctype::RC4_HMAC {
+            return Err(CryptoError::Unsupported(key.enctype));
+        }
+        rc4::sequence(&key.bytes, checksum, number);
+        Ok(())
     }
 
     /// How much longer a message is encrypted, in bytes.
@@ -279,6 +291,7 @@ mod tests {
         assert_eq!(crypto.decrypt(&key, Usage::AP_REP, &[0; 64]).unwrap_err(), refused);
         assert_eq!(crypto.checksum(&key, Usage::AP_REP, &[b""]).unwrap_err(), refused);
         assert_eq!(crypto.verify(&key, Usage::AP_REP, &[b""], b"").unwrap_err(), refused);
+        assert_eq!(crypto.rc4_sequence(&key, b"", &mut [0; 8]).unwrap_err(), refused);
         assert!(!crypto.permits(Enctype::RC4_HMAC) && Crypto::allowing_rc4().permits(Enctype::RC4_HMAC));
     }
 

@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use super::super::config::Krb5Config;
 use super::super::crypto::{Crypto, Usage};
-use super::super::enctype::Enctype;
 use super::super::error::{CryptoError, KerberosError, Peer};
 use super::super::error_code::KrbErrorCode;
 use super::super::key::Key;
@@ -134,8 +133,6 @@ impl TgsExchange {
                 (KdcReqBody::RENEW | KdcReqBody::RENEWABLE, till, Some(till))
             }
         };
-        // The context with the service needs a key of RFC 4121's types.
-        let no_rc4 = self.config.tgs_enctypes.iter().copied().filter(|enctype| *enctype != Enctype::RC4_HMAC);
         KdcReqBody {
             options: options | self.tgt.flags & self.kept_flags(),
             client: None,
@@ -144,7 +141,7 @@ impl TgsExchange {
             till,
             renew_till,
             nonce: chance.nonce(),
-            enctypes: no_rc4.collect(),
+            enctypes: self.config.tgs_enctypes.clone(),
         }
     }
 

@@ -79,7 +79,7 @@ pub(crate) struct Acceptor {
     pub(crate) flags: u8,
 }
 
-const CRYPTO: fn() -> Crypto = Crypto::default;
+const CRYPTO: fn() -> Crypto = Crypto::allowing_rc4;
 
 impl Acceptor {
     /// Opens the initial token, checks all that a service checks, and answers (nothing, if no answer was asked for).
@@ -119,6 +119,9 @@ impl Acceptor {
 
     /// Its next message.
     pub(crate) fn wrap(&mut self, message: &[u8]) -> Vec<u8> {
+        if self.key.enctype == Enctype::RC4_HMAC {
+            return self.wrap_rc4(message);
+        }
         let sequence = self.sequence.to_be_bytes();
         self.sequence += 1;
         let (mut head, mut rest);
@@ -139,8 +142,34 @@ impl Acceptor {
         [head, rest].concat()
     }
 
+    /// RFC 4757 §7.3.
+    fn wrap_rc4(&mut self, message: &[u8]) -> Vec<u8> {
+        let covered = [&[0xC0; 8], message, &[1]].concat();
+        let head = unhex("0201 1100 ffff ffff");
+        let sum = CRYPTO().checksum(&self.key, Usage::RC4_WRAP, &[&head, &covered]).unwrap();
+        let mut number: [u8; 8] = (self.sequence << 32 | 0xFFFF_FFFF).to_be_bytes();
+        self.sequence = u64::from((self.sequence as u32).wrapping_add(1));
+        CRYPTO().rc4_sequence(&self.key, &sum[..8], &mut number).unwrap();
+        token([2, 1], &[&head[2..], &number, &sum[..8], &covered].concat())
+    }
+
+    fn unwrap_rc4(&mut self, token: &[u8]) -> Vec<u8> {
+        let token = body(token, [2, 1]);
+        assert_eq!(token[..6], unhex("1100 ffff ffff"));
+        let sum = CRYPTO().checksum(&self.key, Usage::RC4_WRAP, &[&[2, 1], &token[..6], &token[22..]]).unwrap();
+        assert_eq!(token[14..22], sum[..8]);
+        let mut number = token[6..14].try_into().unwrap();
+        CRYPTO().rc4_sequence(&self.key, &sum[..8], &mut number).unwrap();
+        assert_eq!(u64::from_be_bytes(number), self.client_sequence << 32, "the client counts each message");
+        self.client_sequence += 1;
+        token[30..].strip_suffix(&[1]).unwrap().to_vec()
+    }
+
     /// The client's next message; all that is wrong with it ends the test.
     pub(crate) fn unwrap(&mut self, token: &[u8]) -> Vec<u8> {
+        if self.key.enctype == Enctype::RC4_HMAC {
+            return self.unwrap_rc4(token);
+        }
         let (head, rest) = token.split_at(16);
         let own_key = self.flags & 4;
         assert_eq!((&head[..2], head[2] & !2, head[3]), (&[5, 4][..], own_key, 0xFF));

@@ -8,6 +8,7 @@
 //! Each state is a type of its own and is used up by the step out of it, so no message can be wrapped before the service has
 //! proven itself, and no second answer is taken.
 
+mod rc4;
 mod wrap;
 
 use zeroize::Zeroizing;
@@ -78,7 +79,7 @@ pub(crate) fn start(
 ) -> Result<(Vec<u8>, Started), KerberosError> {
     let Fresh { now, subkey: random, sequence, confounder } = fresh;
     let enctype = ticket.session_key.enctype;
-    let Some(length) = enctype.key_length().filter(|_| is_usable(crypto, enctype)) else {
+    let Some(length) = enctype.key_length().filter(|_| crypto.permits(enctype)) else {
         return Err(KerberosError::NoEnctype { offered: vec![enctype], usable: Enctype::DEFAULT.to_vec() });
     };
     let subkey = Key::new(enctype, random[..length].to_vec());
@@ -103,11 +104,6 @@ pub(crate) fn start(
         Proof::OneWay => Started::Ready(pending.unanswered()),
     };
     Ok((framed(AP_REQ, &request.to_der()), next))
-}
-
-/// RFC 4121 has tokens for the newer types; those for RC4 (RFC 4757 §7) are another format, which is not here.
-fn is_usable(crypto: Crypto, enctype: Enctype) -> bool {
-    crypto.permits(enctype) && enctype != Enctype::RC4_HMAC
 }
 
 /// RFC 4121 §4.1.1: the length of the bindings, no bindings, the flags; little-endian.
@@ -194,9 +190,10 @@ impl Pending {
         ))
     }
 
-    /// The service may choose another type, but none that we would not.
+    /// The service may choose another type, but none that we would not; and not RC4, of which it is not settled whether the
+    /// service's key counts (MIT takes the client's, Java the service's).
     fn check_subkey(&self, subkey: &Key) -> Result<(), KerberosError> {
-        if !is_usable(self.crypto, subkey.enctype) {
+        if !self.crypto.permits(subkey.enctype) || subkey.enctype == Enctype::RC4_HMAC {
             return Err(KerberosError::NoEnctype { offered: vec![subkey.enctype], usable: Enctype::DEFAULT.to_vec() });
         }
         if Some(subkey.bytes.len()) != subkey.enctype.key_length() {

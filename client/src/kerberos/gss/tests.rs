@@ -8,7 +8,7 @@ const AES: [Enctype; 4] = Enctype::DEFAULT;
 
 fn begun(enctype: Enctype, manner: Manner) -> (Pending, Acceptor, Vec<u8>) {
     let ticket = held(enctype);
-    let (initial, started) = start(Crypto::default(), &ticket, Proof::Mutual, fresh()).unwrap();
+    let (initial, started) = start(Crypto::allowing_rc4(), &ticket, Proof::Mutual, fresh()).unwrap();
     let Started::Pending(pending) = started else { panic!("the service has to answer") };
     let (acceptor, answer) = Acceptor::accept(manner, &ticket, &initial);
     (pending, acceptor, answer)
@@ -159,11 +159,47 @@ fn a_subkey_that_we_would_not_use_is_refused() {
 }
 
 #[test]
-fn a_session_key_that_cannot_wrap_is_refused_before_anything_is_sent() {
-    for crypto in [Crypto::default(), Crypto::allowing_rc4()] {
-        let error = start(crypto, &held(Enctype::RC4_HMAC), Proof::Mutual, fresh()).err().unwrap();
-        refused(&error, "arcfour-hmac");
+fn a_session_key_of_rc4_is_refused_before_anything_is_sent_unless_it_is_allowed() {
+    let error = start(Crypto::default(), &held(Enctype::RC4_HMAC), Proof::Mutual, fresh()).err().unwrap();
+    refused(&error, "arcfour-hmac");
+    assert!(start(Crypto::allowing_rc4(), &held(Enctype::RC4_HMAC), Proof::Mutual, fresh()).is_ok());
+}
+
+#[test]
+fn under_rc4_messages_go_both_ways_authenticated_and_in_their_order_only() {
+    for sequence in [Some(77), None, Some(u32::MAX)] {
+        let (mut context, mut acceptor) = established(Enctype::RC4_HMAC, Manner { sequence, ..Manner::java() });
+        for message in [&b""[..], b"x", &[1; 8], &[7; 1000]] {
+            let wrapped = acceptor.wrap(message);
+            assert_eq!(**context.unwrap(&wrapped).unwrap(), *message);
+            refused(&context.unwrap(&wrapped).unwrap_err(), "sequence number");
+            assert_eq!(acceptor.unwrap(&context.wrap(message, Seal::Authenticated).unwrap()), message);
+        }
+        let [_lost, next] = [b"1", b"2"].map(|message| acceptor.wrap(message));
+        refused(&context.unwrap(&next).unwrap_err(), "sequence number");
+        assert!(context.wrap(b"x", Seal::Encrypted([8; 16])).is_err(), "RC4 seals nothing");
     }
+}
+
+#[test]
+fn under_rc4_a_message_cut_bent_or_sent_back_is_refused() {
+    let (mut context, mut acceptor) =
+        established(Enctype::RC4_HMAC, Manner { sequence: Some(0x1234), ..Manner::java() });
+    let ours = context.wrap(&[1, 1, 0, 0], Seal::Authenticated).unwrap();
+    refused(&context.unwrap(&ours).unwrap_err(), "not from the service");
+    let wrapped = acceptor.wrap(&[1, 1, 0, 0]);
+    for cut in 0..wrapped.len() {
+        assert!(context.unwrap(&wrapped[..cut]).is_err(), "cut to {cut}");
+    }
+    for bit in 0..wrapped.len() * 8 {
+        let mut flipped = wrapped.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(context.unwrap(&flipped).is_err(), "bit {bit}");
+    }
+    for body in [&[][..], &[0x11, 0, 0xFF, 0xFF, 0xFF, 0xFF], &wrapped[15..39], &[0x11, 0, 0x10, 0, 0xFF, 0xFF]] {
+        refused(&context.unwrap(&token([2, 1], body)).unwrap_err(), "shorter");
+    }
+    assert_eq!(**context.unwrap(&wrapped).unwrap(), [1, 1, 0, 0], "the context is as it was");
 }
 
 #[test]

@@ -1,10 +1,13 @@
-//! Wrapped messages (RFC 4121 §4.2), in both directions, sealed or only authenticated.
+//! Wrapped messages (RFC 4121 §4.2), in both directions, sealed or only authenticated. Under RC4 keys they have another form,
+//! which is in `rc4`.
 
 use zeroize::Zeroizing;
 
 use super::super::crypto::{Confounder, Crypto, Usage};
+use super::super::enctype::Enctype;
 use super::super::error::{CryptoError, KerberosError};
 use super::super::key::Key;
+use super::rc4;
 
 /// What stands before each message (RFC 4121 §4.2.6.2).
 const HEADER: usize = 16;
@@ -44,6 +47,8 @@ impl GssContext {
     pub(crate) fn wrap(&mut self, message: &[u8], seal: Seal) -> Result<Vec<u8>, KerberosError> {
         let subkey = if self.acceptor_subkey { ACCEPTOR_SUBKEY } else { 0 };
         let body = match seal {
+            Seal::Authenticated if self.is_rc4() => rc4::wrap(self.crypto, &self.key, self.send as u32, message),
+            Seal::Encrypted(_) if self.is_rc4() => Err(CryptoError::Unsupported(self.key.enctype)),
             Seal::Authenticated => self.authenticated(message, subkey),
             Seal::Encrypted(confounder) => {
                 let header = header(subkey | SEALED, 0, self.send);
@@ -53,7 +58,7 @@ impl GssContext {
                 cipher.map(|cipher| [&header[..], &cipher].concat())
             }
         };
-        self.send = self.send.wrapping_add(1);
+        self.send = self.following(self.send);
         body.map_err(|cause| cause.of("the message to the service"))
     }
 
@@ -66,6 +71,29 @@ impl GssContext {
 
     /// The message in the service's next token. It has to be authentic, from the service, and the next one.
     pub(crate) fn unwrap(&mut self, token: &[u8]) -> Result<Zeroizing<Vec<u8>>, KerberosError> {
+        let (message, sequence) = if self.is_rc4() {
+            rc4::unwrap(self.crypto, &self.key, token).map(|(message, number)| (message, u64::from(number)))
+        } else {
+            self.unwrapped(token)
+        }?;
+        if sequence != self.receive {
+            return Err(KerberosError::BadToken("its sequence number is not the next: lost, repeated or out of order"));
+        }
+        self.receive = self.following(sequence);
+        Ok(message)
+    }
+
+    fn is_rc4(&self) -> bool {
+        self.key.enctype == Enctype::RC4_HMAC
+    }
+
+    /// Numbers of RC4's messages have 32 bits.
+    fn following(&self, sequence: u64) -> u64 {
+        if self.is_rc4() { u64::from((sequence as u32).wrapping_add(1)) } else { sequence.wrapping_add(1) }
+    }
+
+    /// The message and its number, if it is authentic and from the service.
+    fn unwrapped(&self, token: &[u8]) -> Result<(Zeroizing<Vec<u8>>, u64), KerberosError> {
         let token = Token::read(token).map_err(KerberosError::BadToken)?;
         if token.flags & SENT_BY_ACCEPTOR == 0 {
             return Err(KerberosError::BadToken("it is not from the service: our own token may have come back"));
@@ -74,11 +102,7 @@ impl GssContext {
             return Err(KerberosError::BadToken("it names another key than the one agreed on"));
         }
         let message = if token.flags & SEALED == 0 { self.verified(&token) } else { self.opened(&token) }?;
-        if token.sequence != self.receive {
-            return Err(KerberosError::BadToken("its sequence number is not the next: lost, repeated or out of order"));
-        }
-        self.receive = self.receive.wrapping_add(1);
-        Ok(message)
+        Ok((message, token.sequence))
     }
 
     fn verified(&self, token: &Token) -> Result<Zeroizing<Vec<u8>>, KerberosError> {
