@@ -17,9 +17,9 @@ use super::{framed, unframed};
 const WRAP: [u8; 2] = [2, 1];
 /// `SGN_ALG` is HMAC, `SEAL_ALG` none, and a filler.
 const ALGORITHMS: [u8; 6] = [0x11, 0, 0xFF, 0xFF, 0xFF, 0xFF];
-/// What stands beside the number, by who sent it.
-const BY_INITIATOR: [u8; 4] = [0; 4];
-const BY_ACCEPTOR: [u8; 4] = [0xFF; 4];
+/// What stands behind the number, by who sent it.
+const BY_INITIATOR: u32 = 0;
+const BY_ACCEPTOR: u32 = u32::MAX;
 /// How many bytes of the checksum there are.
 const CHECKSUM: usize = 8;
 const CONFOUNDER: usize = 8;
@@ -31,9 +31,7 @@ pub(super) fn wrap(crypto: Crypto, key: &Key, sequence: u32, message: &[u8]) -> 
     // Nothing is sealed, so there is nothing to confound.
     let covered = [&[0; CONFOUNDER], message, &PADDING].concat();
     let checksum = checksum(crypto, key, &covered)?;
-    let [a, b, c, d] = sequence.to_be_bytes();
-    let [e, f, g, h] = BY_INITIATOR;
-    let mut number = [a, b, c, d, e, f, g, h];
+    let mut number = (u64::from(sequence) << 32 | u64::from(BY_INITIATOR)).to_be_bytes();
     crypto.rc4_sequence(key, &checksum, &mut number)?;
     Ok(framed(WRAP, &[&ALGORITHMS[..], &number, &checksum, &covered].concat()))
 }
@@ -50,14 +48,14 @@ pub(super) fn unwrap(crypto: Crypto, key: &Key, token: &[u8]) -> Result<(Zeroizi
         return Err(KerberosError::BadToken("its checksum does not fit"));
     }
     crypto.rc4_sequence(key, &theirs, &mut number).map_err(failed)?;
-    let [a, b, c, d, by @ ..] = number;
-    if by != BY_ACCEPTOR {
+    let number = u64::from_be_bytes(number);
+    if number as u32 != BY_ACCEPTOR {
         return Err(KerberosError::BadToken("it is not from the service: our own token may have come back"));
     }
     let Some(message) = covered[CONFOUNDER..].strip_suffix(&PADDING) else {
         return Err(KerberosError::BadToken("its padding is not a byte of one"));
     };
-    Ok((Zeroizing::new(message.to_vec()), u32::from_be_bytes([a, b, c, d])))
+    Ok((Zeroizing::new(message.to_vec()), (number >> 32) as u32))
 }
 
 /// The number as it stands, the checksum, and what that covers.
