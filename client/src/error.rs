@@ -12,6 +12,7 @@ use crate::TopicPartition;
 pub struct Error(Arc<Inner>);
 
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an answer to a question of its own")]
 struct Inner {
     kind: ErrorKind,
     code: Option<ErrorCode>,
@@ -25,6 +26,7 @@ struct Inner {
     maybe_written: bool,
     fatal: bool,
     repeated: bool,
+    login: bool,
     source: Option<Arc<dyn std::error::Error + Send + Sync + 'static>>,
 }
 
@@ -117,6 +119,12 @@ impl Error {
         self.0.offset
     }
 
+    /// Whether it came up during a login: in getting a ticket or a token for it, or in the exchange with the broker. Such an
+    /// error need not be the credentials' fault; [`Error::kind`] says what it is.
+    pub fn is_from_login(&self) -> bool {
+        self.0.login
+    }
+
     /// Whether the metadata that led to it is out of date.
     pub(crate) fn is_stale_metadata(&self) -> bool {
         match self.0.kind {
@@ -140,6 +148,7 @@ impl Error {
             maybe_written: false,
             fatal: false,
             repeated: false,
+            login: false,
             source: None,
         }))
     }
@@ -239,6 +248,11 @@ impl Error {
     /// Adds whom it is about, where that is no broker.
     pub(crate) fn at_endpoint(self, endpoint: &str) -> Self {
         self.edit(|inner| inner.message = format!("{endpoint}: {}", inner.message))
+    }
+
+    /// Says that it came up during a login.
+    pub(crate) fn while_logging_in(self) -> Self {
+        self.edit(|inner| inner.login = true)
     }
 
     /// Says that it was reported before and nothing was tried since.

@@ -67,7 +67,7 @@ pub use client::{Broker, Client, Partition, Topic};
 pub use config::{ClientBuilder, Pem, TlsIdentity, TlsOptions, TlsSession, TlsVersion, TrustedCa};
 pub use consumer::{Consumer, ConsumerOptions, Fetched, Records};
 pub use error::{Error, ErrorKind};
-pub use kerberos::login::KerberosOptions;
+pub use kerberos::login::{KerberosMistake, KerberosOptions, KerberosSetting};
 pub use offsets::{Committed, OffsetAt};
 pub use producer::{Ack, Acks, Delivery, Producer, ProducerOptions, TopicProducer};
 pub use sasl::{BearerToken, OauthBearer, ScramHash, TokenEndpoint, TokenFuture, TokenProvider};

@@ -67,7 +67,7 @@ impl Login {
             carrier.begin();
             log_in(carrier, &self.credentials, exchange, versions).await
         };
-        let result = work.await;
+        let result = work.await.map_err(Error::while_logging_in);
         if result.as_ref().is_err_and(blames_the_credentials) {
             self.credentials.refused().await;
         }

@@ -5,22 +5,27 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::connection::secret;
+use super::kerberos;
 use super::keys::{self, Section};
 use super::mistake::Mistake;
 use super::model::{Account, Auth, Mechanism, Oauth, TokenSource};
 use super::read::{Reader, Table, Text};
 
-pub(super) const MECHANISMS: [(&str, Mechanism); 4] = [
+pub(super) const MECHANISMS: [(&str, Mechanism); 5] = [
     ("plain", Mechanism::Plain),
     ("scram-sha-256", Mechanism::ScramSha256),
     ("scram-sha-512", Mechanism::ScramSha512),
     ("oauthbearer", Mechanism::OauthBearer),
+    ("kerberos", Mechanism::Kerberos),
 ];
 
 /// The keys of user and password.
 const ACCOUNT: &[&str] = &["username", "password"];
+/// The keys of tickets, apart from the password.
+pub(super) const TICKETS: &[&str] = &["principal", "keytab", "ccache", "krb5_conf", "service_name", "service_realm"];
 /// The keys of tokens.
-const TOKENS: &[&str] = &["token_file", "token_endpoint", "client_id", "client_secret", "scope", "extensions"];
+pub(super) const TOKENS: &[&str] =
+    &["token_file", "token_endpoint", "client_id", "client_secret", "scope", "extensions"];
 
 pub(super) fn auth(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Auth> {
     let fields = reader.table("auth", value)?;
@@ -38,6 +43,7 @@ pub(super) fn auth(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Opt
             account(reader, &table, &meant, mechanism).map(|account| Auth::Scram(ScramHash::Sha512, account))
         }
         Some(Mechanism::OauthBearer) => oauth(reader, &table, &meant).map(|oauth| Auth::OauthBearer(Box::new(oauth))),
+        Some(Mechanism::Kerberos) => kerberos::read(reader, &table, &meant).map(|it| Auth::Kerberos(Box::new(it))),
         None => {
             // The mechanism is not known, but what is there can still be checked.
             for (name, value) in fields {
@@ -47,7 +53,7 @@ pub(super) fn auth(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Opt
                     _ => {}
                 }
             }
-            if !TOKENS.iter().any(|name| fields.contains_key(*name)) {
+            if !TOKENS.iter().chain(TICKETS).any(|name| fields.contains_key(*name)) {
                 for name in ACCOUNT {
                     reader.required(&table, name, &meant);
                 }
@@ -64,6 +70,7 @@ fn account(
     mechanism: Mechanism,
 ) -> Option<Account> {
     out_of_place(reader, table, mechanism, TOKENS);
+    out_of_place(reader, table, mechanism, TICKETS);
     let username = reader.required(table, "username", meant);
     let username = username.and_then(|value| reader.filled_text("username", value));
     let password = reader.required(table, "password", meant);
@@ -73,6 +80,7 @@ fn account(
 
 fn oauth(reader: &mut Reader<'_>, table: &Table<'_, '_>, meant: &[&'static str]) -> Option<Oauth> {
     out_of_place(reader, table, Mechanism::OauthBearer, ACCOUNT);
+    out_of_place(reader, table, Mechanism::OauthBearer, TICKETS);
     let extensions = table.fields.get("extensions").map_or(Some(Vec::new()), |value| extensions(reader, value));
     let source = match (table.fields.get("token_file"), table.fields.get("token_endpoint")) {
         (Some(file), None) => {
@@ -159,7 +167,7 @@ fn extensions(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<V
 }
 
 /// Keys of other mechanisms.
-fn out_of_place(reader: &mut Reader<'_>, table: &Table<'_, '_>, mechanism: Mechanism, others: &[&str]) {
+pub(super) fn out_of_place(reader: &mut Reader<'_>, table: &Table<'_, '_>, mechanism: Mechanism, others: &[&str]) {
     for (name, value) in table.fields {
         if others.contains(&name.get_ref().as_ref()) {
             reader.masks.push(value.span());

@@ -3,6 +3,8 @@
 //!
 //! `original` is the name of the setting in the form of the original connector.
 
+mod login;
+
 use std::fmt::Write as _;
 
 /// A kind of table in the file.
@@ -90,8 +92,8 @@ const KAFKA: &[KindName] = &[KindName::Kafka];
 const JSONL: &[KindName] = &[KindName::Jsonl];
 const ANY: &[KindName] = &[];
 
-/// The keys in the order of the reference.
-pub const KEYS: &[Key] = &[
+/// The keys in the order of the reference, without those of a login.
+const KEYS: &[Key] = &[
     Key {
         section: Section::File,
         name: "connections",
@@ -252,51 +254,6 @@ pub const KEYS: &[Key] = &[
         also_words: &[("ignore", "skip"), ("fail", "stop"), ("true", "skip"), ("false", "stop")],
     },
     Key {
-        section: Section::Auth,
-        name: "mechanism",
-        kinds: KAFKA,
-        original: "加密方式 (SASL mechanism)",
-        words: &["plain", "scram-sha-256", "scram-sha-512", "oauthbearer"],
-        absent: Absent::Mistake("mechanism = \"scram-sha-256\""),
-        about: "how the login is carried out: plain sends the password as it is, SCRAM proves it, oauthbearer sends a token",
-        also: &["sasl.mechanism", "sasl_mechanism", "type", "kafkaSaslMechanism"],
-        also_words: &[
-            ("PLAIN", "plain"),
-            ("SCRAM-SHA-256", "scram-sha-256"),
-            ("SCRAM-SHA-512", "scram-sha-512"),
-            ("scram", "scram-sha-256"),
-            ("sha256", "scram-sha-256"),
-            ("sha512", "scram-sha-512"),
-            ("scram_sha_256", "scram-sha-256"),
-            ("scram_sha_512", "scram-sha-512"),
-            ("OAUTHBEARER", "oauthbearer"),
-            ("oauth", "oauthbearer"),
-            ("oauth2", "oauthbearer"),
-        ],
-    },
-    Key {
-        section: Section::Auth,
-        name: "username",
-        kinds: KAFKA,
-        original: "账号 (account)",
-        words: &[],
-        absent: Absent::MistakeFor("plain and SCRAM", "username = \"etl\""),
-        about: "the account",
-        also: &["user", "login", "account", "mqUsername", "账号"],
-        also_words: &[],
-    },
-    Key {
-        section: Section::Auth,
-        name: "password",
-        kinds: KAFKA,
-        original: "密码 (password)",
-        words: &[],
-        absent: Absent::MistakeFor("plain and SCRAM", "password = \"${env:SHOP_PASSWORD}\""),
-        about: "the password, best kept out of the file: `${env:NAME}` or `${file:PATH}`; never shown",
-        also: &["pass", "passwd", "pwd", "secret", "mqPassword", "密码"],
-        also_words: &[],
-    },
-    Key {
         section: Section::Tls,
         name: "ca",
         kinds: KAFKA,
@@ -392,72 +349,6 @@ pub const KEYS: &[Key] = &[
         also_words: &[],
     },
     Key {
-        section: Section::Auth,
-        name: "token_file",
-        kinds: KAFKA,
-        original: "",
-        words: &[],
-        absent: Absent::MistakeFor("oauthbearer without `token_endpoint`", "token_file = \"/run/secrets/kafka-token\""),
-        about: "a file that has the token, read again for each login",
-        also: &["token", "jwt_file", "token_path"],
-        also_words: &[],
-    },
-    Key {
-        section: Section::Auth,
-        name: "token_endpoint",
-        kinds: KAFKA,
-        original: "",
-        words: &[],
-        absent: Absent::MistakeFor("oauthbearer without `token_file`", "token_endpoint = \"https://HOST/PATH\""),
-        about: "the URL of an OAuth 2 token endpoint, asked with the client credentials grant",
-        also: &["sasl.oauthbearer.token.endpoint.url", "token_url", "token_endpoint_url", "token_uri"],
-        also_words: &[],
-    },
-    Key {
-        section: Section::Auth,
-        name: "client_id",
-        kinds: KAFKA,
-        original: "",
-        words: &[],
-        absent: Absent::MistakeFor("`token_endpoint`", "client_id = \"etl\""),
-        about: "the client's id at the token endpoint",
-        also: &["clientId", "oauth_client_id"],
-        also_words: &[],
-    },
-    Key {
-        section: Section::Auth,
-        name: "client_secret",
-        kinds: KAFKA,
-        original: "",
-        words: &[],
-        absent: Absent::MistakeFor("`token_endpoint`", "client_secret = \"${env:SHOP_CLIENT_SECRET}\""),
-        about: "the client's secret, best kept out of the file: `${env:NAME}` or `${file:PATH}`; never shown",
-        also: &["clientSecret", "oauth_client_secret"],
-        also_words: &[],
-    },
-    Key {
-        section: Section::Auth,
-        name: "scope",
-        kinds: KAFKA,
-        original: "",
-        words: &[],
-        absent: Absent::Default("what the endpoint gives by itself"),
-        about: "what the token endpoint is asked for, several parts with blanks between",
-        also: &["scopes", "oauth_scope"],
-        also_words: &[],
-    },
-    Key {
-        section: Section::Auth,
-        name: "extensions",
-        kinds: KAFKA,
-        original: "",
-        words: &[],
-        absent: Absent::Default("none"),
-        about: "SASL extensions sent beside each token: `{ traceId = \"7\" }`",
-        also: &["sasl_extensions"],
-        also_words: &[],
-    },
-    Key {
         section: Section::Task,
         name: "source",
         kinds: ANY,
@@ -509,21 +400,17 @@ pub(super) const LATER: &[(Section, &str)] = &[
     (Section::Connection, "shared_mining"),
     (Section::Connection, "agent"),
     (Section::Connection, "schema_refresh"),
-    (Section::Auth, "keytab"),
-    (Section::Auth, "krb5_conf"),
-    (Section::Auth, "principal"),
-    (Section::Auth, "service_name"),
     (Section::Task, "start"),
 ];
 
 /// The key of that name in that section.
 pub fn find(section: Section, name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.section == section && key.name == name)
+    of(section).find(|key| key.name == name)
 }
 
 /// All keys of a section, in the order of the reference.
 pub fn of(section: Section) -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().filter(move |key| key.section == section)
+    KEYS.iter().chain(login::KEYS).filter(move |key| key.section == section)
 }
 
 impl Key {

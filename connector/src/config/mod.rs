@@ -8,6 +8,7 @@ mod auth;
 mod connection;
 mod environment;
 mod interpolate;
+mod kerberos;
 pub mod keys;
 mod mistake;
 pub mod model;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use ottla_client::{ClientBuilder, OauthBearer, ScramHash, TlsOptions, TokenEndpoint};
 use ottla_protocol::compression::Compression;
 
+pub use super::kerberos::{Kerberos, KerberosCredential, Krb5Conf};
 pub use super::topics::{ExpressionError, TopicExpression};
 use crate::secret::Secret;
 
@@ -215,6 +216,8 @@ pub enum Auth {
     Scram(ScramHash, Account),
     /// RFC 7628: a token of somebody else's making.
     OauthBearer(Box<Oauth>),
+    /// RFC 4752 with Kerberos 5: a ticket, and the broker proves itself too.
+    Kerberos(Box<Kerberos>),
 }
 
 /// A user and a password.
@@ -264,6 +267,8 @@ pub enum Mechanism {
     ScramSha512,
     /// See [`Auth::OauthBearer`].
     OauthBearer,
+    /// See [`Auth::Kerberos`].
+    Kerberos,
 }
 
 impl Mechanism {
@@ -274,6 +279,7 @@ impl Mechanism {
             Self::ScramSha256 => "scram-sha-256",
             Self::ScramSha512 => "scram-sha-512",
             Self::OauthBearer => "oauthbearer",
+            Self::Kerberos => "kerberos",
         }
     }
 }
@@ -286,6 +292,7 @@ impl Auth {
             Self::Scram(ScramHash::Sha256, _) => Mechanism::ScramSha256,
             Self::Scram(ScramHash::Sha512, _) => Mechanism::ScramSha512,
             Self::OauthBearer(_) => Mechanism::OauthBearer,
+            Self::Kerberos(_) => Mechanism::Kerberos,
         }
     }
 
@@ -297,6 +304,7 @@ impl Auth {
                 TokenSource::File(path) => format!("with the token in {}", path.display()),
                 TokenSource::Endpoint { url, client_id, .. } => format!("as client {client_id} of {url}"),
             },
+            Self::Kerberos(kerberos) => kerberos.who(),
         }
     }
 
@@ -306,6 +314,7 @@ impl Auth {
             Self::Plain(account) => builder.sasl_plain(&account.username, account.password.expose()),
             Self::Scram(hash, account) => builder.sasl_scram(*hash, &account.username, account.password.expose()),
             Self::OauthBearer(oauth) => builder.sasl_oauthbearer(oauth.options()),
+            Self::Kerberos(kerberos) => builder.sasl_kerberos(kerberos.options()),
         }
     }
 }

@@ -66,7 +66,8 @@ fn a_mechanism_that_is_nearly_right_is_shown_how_to_be_written() {
         let report = said(&format!(r#"{{ mechanism = "{written}", username = "etl", password = "${{env:SECRET}}" }}"#));
         assert!(report.contains(&format!("write \"{meant}\"")), "{report}");
         assert!(
-            report.contains("allowed are \"plain\", \"scram-sha-256\", \"scram-sha-512\", \"oauthbearer\""),
+            report
+                .contains("allowed are \"plain\", \"scram-sha-256\", \"scram-sha-512\", \"oauthbearer\", \"kerberos\""),
             "{report}"
         );
     }

@@ -3,6 +3,7 @@
 mod auth;
 mod good;
 mod hostile;
+mod kerberos;
 mod keys;
 mod secrets;
 mod syntax;

@@ -60,7 +60,7 @@ fn a_password_is_not_shown_beside_another_mistake() {
             4 | auth = { mechanism = "plian", username = "etl", passwort = *** }
               |                      ^^^^^^^
               = help: write "plain"
-              = help: allowed are "plain", "scram-sha-256", "scram-sha-512", "oauthbearer"
+              = help: allowed are "plain", "scram-sha-256", "scram-sha-512", "oauthbearer", "kerberos"
 
             error: unknown key `passwort` in `auth`
              --> shop.toml:4:49

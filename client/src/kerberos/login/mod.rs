@@ -29,7 +29,7 @@ use fresh::MIN_PAUSE;
 use options::{Source, krb5_config, read_cache, source};
 use ticker::TICKER;
 
-pub use options::KerberosOptions;
+pub use options::{KerberosMistake, KerberosOptions, KerberosSetting};
 
 /// The part of the time for connecting that trying the KDCs may take, so that there is some left to say which of them were
 /// tried.
@@ -94,7 +94,7 @@ impl KerberosLogin {
         local: fn() -> SystemTime,
     ) -> Result<Arc<Self>, KerberosError> {
         let config = Arc::new(krb5_config(options)?);
-        let source = source(options, &config)?;
+        let source = source(options, &config).map_err(|(_, error)| error)?;
         let whole = Patience::default().whole.min(connect_timeout.mul_f64(KDC_SHARE));
         let patience = Patience { whole, ..Patience::default() };
         let transport = Transport::new(config.clone(), ResolvConf::system(), patience);

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::super::ccache::{CredentialCache, ccache_path};
@@ -59,6 +61,7 @@ pub(super) enum Krb5Conf {
     System,
     File(PathBuf),
     Text(String),
+    Base64(String),
 }
 
 impl KerberosOptions {
@@ -134,6 +137,54 @@ impl KerberosOptions {
         self.krb5_conf = Krb5Conf::Text(text.to_owned());
         self
     }
+
+    /// The text of a krb5.conf in base64, with any white space in it.
+    #[must_use]
+    pub fn krb5_conf_base64(mut self, text: &str) -> Self {
+        self.krb5_conf = Krb5Conf::Base64(text.to_owned());
+        self
+    }
+
+    /// Reads the files that are named and checks all that can be checked without asking anyone, as it is done again when a
+    /// client is made. A credential cache need not be there yet.
+    pub fn check(&self) -> Result<(), KerberosMistake> {
+        let told = |setting| move |error: KerberosError| KerberosMistake { setting, problem: error.to_string() };
+        let config = krb5_config(self).map_err(told(KerberosSetting::Krb5Conf))?;
+        source(self, &config).map(drop).map_err(|(setting, error)| told(setting)(error))
+    }
+}
+
+/// What is wrong with [`KerberosOptions`], as far as that can be known without asking a KDC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KerberosMistake {
+    /// Which of them.
+    pub setting: KerberosSetting,
+    /// What is wrong with it, in words without any secret.
+    pub problem: String,
+}
+
+impl fmt::Display for KerberosMistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem)
+    }
+}
+
+impl std::error::Error for KerberosMistake {}
+
+/// A setting of [`KerberosOptions`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KerberosSetting {
+    /// The krb5.conf, a file or a text.
+    Krb5Conf,
+    /// The keytab, a file or its content.
+    Keytab,
+    /// The password.
+    Password,
+    /// The credential cache's name.
+    Cache,
+    /// As whom to log in.
+    Principal,
 }
 
 impl fmt::Debug for KerberosOptions {
@@ -182,37 +233,62 @@ pub(super) fn krb5_config(options: &KerberosOptions) -> Result<Krb5Config, Kerbe
     match &options.krb5_conf {
         Krb5Conf::System => Krb5Config::from_disk(&Sources::Environment(variable("KRB5_CONFIG"))),
         Krb5Conf::File(path) => Krb5Config::from_disk(&Sources::Files(vec![path.clone()])),
-        Krb5Conf::Text(text) => Krb5Config::from_text(text).map_err(|e| KerberosError::Config(e.to_string())),
+        Krb5Conf::Text(text) => from_text(text),
+        Krb5Conf::Base64(text) => {
+            let packed: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+            let bytes = STANDARD.decode(packed);
+            let bytes = bytes.map_err(|_| KerberosError::Config("the inline krb5.conf is not base64".to_owned()))?;
+            from_text(&String::from_utf8_lossy(&bytes))
+        }
     }
 }
 
-/// Reads what has to be there from the start.
-pub(super) fn source(options: &KerberosOptions, config: &Krb5Config) -> Result<Source, KerberosError> {
-    let parse = |text: &String| Principal::parse(text, config.default_realm.as_deref()).map_err(KerberosError::Config);
-    let principal = options.principal.as_ref().map(parse).transpose()?;
+fn from_text(text: &str) -> Result<Krb5Config, KerberosError> {
+    Krb5Config::from_text(text).map_err(|e| KerberosError::Config(e.to_string()))
+}
+
+/// Reads what has to be there from the start. An error says which setting it is about.
+pub(super) fn source(
+    options: &KerberosOptions,
+    config: &Krb5Config,
+) -> Result<Source, (KerberosSetting, KerberosError)> {
+    let wrong = |setting, problem: &str| Err((setting, KerberosError::Config(problem.to_owned())));
+    let parse = |text: &String| Principal::parse(text, config.default_realm.as_deref());
+    let principal = options.principal.as_ref().map(parse).transpose();
+    let principal = principal.map_err(|problem| (KerberosSetting::Principal, KerberosError::Config(problem)))?;
     match &options.credential {
         Credential::Password(password) if password.is_empty() => {
-            Err(KerberosError::Config("the Kerberos password is empty".to_owned()))
+            wrong(KerberosSetting::Password, "the Kerberos password is empty")
         }
         Credential::Password(password) => match principal {
             Some(principal) => Ok(Source::Password(principal, password.clone())),
-            None => Err(KerberosError::Config("a Kerberos password needs a principal".to_owned())),
+            None => wrong(KerberosSetting::Principal, "a Kerberos password needs a principal"),
         },
         Credential::Keytab(source) => {
-            let from = match source {
-                KeytabSource::File(path) => KeytabFrom::File(keytab_path(&path.to_string_lossy())?),
-                KeytabSource::Bytes(bytes) => KeytabFrom::Memory(Arc::new(Keytab::parse(bytes)?)),
-                KeytabSource::Base64(text) => KeytabFrom::Memory(Arc::new(Keytab::from_base64(text)?)),
-            };
-            let keytab = from.read()?;
-            let principal = principal.map_or_else(|| only_principal(&keytab), Ok)?;
+            let (from, keytab) = keytab(source).map_err(|error| (KerberosSetting::Keytab, error))?;
+            let principal = principal.map_or_else(|| only_principal(&keytab), Ok);
+            let principal = principal.map_err(|error| (KerberosSetting::Principal, error))?;
             if keytab.enctypes(&principal).is_empty() {
-                return Err(KerberosError::Config(format!("the keytab has no key of {principal}; it has {keytab}")));
+                let problem = format!("the keytab has no key of {principal}; it has {keytab}");
+                return wrong(KerberosSetting::Principal, &problem);
             }
             Ok(Source::Keytab(principal, from))
         }
-        Credential::Cache(name) => Ok(Source::Cache(cache_path(name.as_deref(), config)?, principal)),
+        Credential::Cache(name) => match cache_path(name.as_deref(), config) {
+            Ok(path) => Ok(Source::Cache(path, principal)),
+            Err(error) => Err((KerberosSetting::Cache, error)),
+        },
     }
+}
+
+fn keytab(source: &KeytabSource) -> Result<(KeytabFrom, Arc<Keytab>), KerberosError> {
+    let from = match source {
+        KeytabSource::File(path) => KeytabFrom::File(keytab_path(&path.to_string_lossy())?),
+        KeytabSource::Bytes(bytes) => KeytabFrom::Memory(Arc::new(Keytab::parse(bytes)?)),
+        KeytabSource::Base64(text) => KeytabFrom::Memory(Arc::new(Keytab::from_base64(text)?)),
+    };
+    let keytab = from.read()?;
+    Ok((from, keytab))
 }
 
 fn only_principal(keytab: &Keytab) -> Result<Principal, KerberosError> {

@@ -391,6 +391,29 @@ fn what_is_missing_or_wrong_is_told_before_anything_is_asked() {
 }
 
 #[test]
+fn a_mistake_says_which_setting_it_is_about() {
+    let conf = |options: KerberosOptions| options.krb5_conf_text("[libdefaults]\ndefault_realm = R\n");
+    for (options, setting) in [
+        (conf(KerberosOptions::keytab("/nonexistent")), KerberosSetting::Keytab),
+        (conf(KerberosOptions::keytab_bytes(&[5, 2])), KerberosSetting::Principal),
+        (conf(KerberosOptions::keytab_bytes(&[5, 2]).principal("alice")), KerberosSetting::Principal),
+        (conf(KerberosOptions::password("@", "x")), KerberosSetting::Principal),
+        (conf(KerberosOptions::password("alice", "")), KerberosSetting::Password),
+        (conf(KerberosOptions::credential_cache(Some("KCM:"))), KerberosSetting::Cache),
+        (KerberosOptions::password("a@R", "x").krb5_conf("/nonexistent"), KerberosSetting::Krb5Conf),
+    ] {
+        assert_eq!(options.check().unwrap_err().setting, setting, "{options:?}");
+    }
+    conf(KerberosOptions::password("alice", "x")).check().unwrap();
+    // [libdefaults]\ndefault_realm = R\n
+    let encoded = "W2xpYmRlZmF1bHRz\n XQpkZWZhdWx0X3JlYWxtID0gUgo=";
+    KerberosOptions::password("alice", "x").krb5_conf_base64(encoded).check().unwrap();
+    let mistake = KerberosOptions::password("alice", "x").krb5_conf_base64("?").check().unwrap_err();
+    assert_eq!((mistake.setting, mistake.to_string().contains("not base64")), (KerberosSetting::Krb5Conf, true));
+    conf(KerberosOptions::credential_cache(Some("/nonexistent"))).check().unwrap();
+}
+
+#[test]
 fn options_show_no_secret() {
     for options in [
         KerberosOptions::password("alice", "hunter2"),

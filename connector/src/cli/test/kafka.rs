@@ -169,7 +169,7 @@ async fn log_in(
     }
     steps.append(protected);
     match (&connected, auth) {
-        (Err(problem), Some(auth)) if problem.kind == Some(ErrorKind::Authentication) => {
+        (Err(problem), Some(auth)) if problem.login || problem.kind == Some(ErrorKind::Authentication) => {
             steps.fail(SASL, problem.text.clone(), login_help(auth, problem.code));
             steps.skip_all(&[VERSIONS]);
             return None;
@@ -192,7 +192,7 @@ async fn log_in(
 
 fn logged_in(steps: &mut Steps, auth: &Auth, unread: bool) {
     let detail = format!("logged in with {} {}", auth.mechanism().name(), auth.who());
-    if unread || matches!(auth, Auth::Scram(..)) {
+    if unread || matches!(auth, Auth::Scram(..) | Auth::Kerberos(_)) {
         steps.pass(SASL, detail);
     } else {
         let what = if matches!(auth, Auth::OauthBearer(_)) { "token" } else { "password" };
@@ -218,6 +218,9 @@ fn login_help(auth: &Auth, code: Option<ErrorCode>) -> &'static str {
         (_, Auth::OauthBearer(_)) => {
             "check where the token comes from, that it is for this cluster, and this machine's clock"
         }
+        (_, Auth::Kerberos(_)) => {
+            "with the same krb5.conf, `kinit` (`kinit -kt KEYTAB PRINCIPAL`) shows whether the login is at fault, `kvno kafka/HOST` whether the broker's principal is"
+        }
     }
 }
 
@@ -235,6 +238,7 @@ fn no_versions_help(kind: Option<ErrorKind>, logs_in: bool) -> &'static str {
 struct Problem {
     kind: Option<ErrorKind>,
     code: Option<ErrorCode>,
+    login: bool,
     text: String,
 }
 
@@ -242,8 +246,16 @@ async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>
     // The client has deadlines of its own; this one holds even if it tries several servers in turn.
     match timeout(limit.saturating_mul(2), work).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Problem { kind: Some(error.kind()), code: error.code(), text: error.to_string() }),
-        Err(_) => Err(Problem { kind: None, code: None, text: format!("no end within {:?}", limit.saturating_mul(2)) }),
+        Ok(Err(error)) => Err(Problem {
+            kind: Some(error.kind()),
+            code: error.code(),
+            login: error.is_from_login(),
+            text: error.to_string(),
+        }),
+        Err(_) => {
+            let text = format!("no end within {:?}", limit.saturating_mul(2));
+            Err(Problem { kind: None, code: None, login: false, text })
+        }
     }
 }
 
