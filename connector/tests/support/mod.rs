@@ -83,9 +83,14 @@ pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// The binary under test: ours, or the one that `OTTLA_BINARY` names, such as the static one.
+pub fn binary() -> PathBuf {
+    std::env::var_os("OTTLA_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_ottla").into(), PathBuf::from)
+}
+
 /// Runs `ottla` to its end.
 pub fn ottla(args: &[&str], input: &[u8]) -> Finished {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
+    let mut command = Command::new(binary());
     run(command.args(args), input, PATIENCE).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -175,7 +180,7 @@ impl Task {
         let log = self.path("ottla.log");
         let output = File::options().create(true).append(true).open(&log);
         let output = output.unwrap_or_else(|error| panic!("no log file: {error}"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
+        let mut command = Command::new(binary());
         command.arg("run").arg(self.file()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
         let child = command.spawn().unwrap_or_else(|error| panic!("ottla cannot be run: {error}"));
         Running { child, log }
