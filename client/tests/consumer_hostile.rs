@@ -11,7 +11,8 @@ use net_support::{Asked, Conversation, Peer, cluster, fitting, offered};
 use ottla_client::{Consumer, ConsumerOptions, ErrorKind, Isolation};
 use ottla_protocol::compression::{Compression, Compressor};
 use ottla_protocol::messages::{
-    AbortedTransaction, FetchRequest, FetchResponse, FetchablePartitionResponse, FetchableTopicResponse,
+    AbortedTransaction, ApiVersionsResponse, FetchRequest, FetchResponse, FetchablePartitionResponse,
+    FetchableTopicResponse,
 };
 use ottla_protocol::records::{MessageFormat, MessageSetBuilder};
 use ottla_protocol::{ApiKey, ErrorCode};
@@ -265,9 +266,14 @@ async fn a_broker_from_before_0_11_is_refused_by_name() {
     let peer = Peer::start(|mut talk: Conversation| async move {
         while let Some(asked) = talk.asked().await {
             match asked.api() {
+                ApiKey::API_VERSIONS if asked.header.api_version > 0 => {
+                    let refusal =
+                        ApiVersionsResponse { error_code: ErrorCode::UNSUPPORTED_VERSION, ..Default::default() };
+                    talk.answer_in(&asked, 0, &refusal).await;
+                }
                 ApiKey::API_VERSIONS => {
                     let old = [(ApiKey::FETCH, 0, 3), (ApiKey::METADATA, 0, 2), (ApiKey::API_VERSIONS, 0, 0)];
-                    talk.answer_in(&asked, 0, &offered(&old)).await;
+                    talk.answer(&asked, &offered(&old)).await;
                 }
                 ApiKey::METADATA => {
                     let metadata = cluster(&[(1, talk.port)], &[("t", &[1])]);

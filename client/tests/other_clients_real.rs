@@ -4,6 +4,8 @@
 
 mod producer_support;
 
+use std::fmt::Write as _;
+
 use ottla_brokers::{Error, Finished, kcat, python};
 use ottla_client::{Client, ConsumerOptions, Outgoing, OutgoingHeaders, ProducerOptions, TopicPartition};
 use ottla_devbroker::DevBroker;
@@ -73,10 +75,11 @@ async fn read(client: &Client, topic: &str) -> String {
     within(consumer.assign(&[(TopicPartition::new(topic, 0), 0)])).await.unwrap();
     let (mut lines, mut count) = (String::new(), 0);
     while count < COUNT {
-        for record in within(consumer.next()).await.unwrap().iter() {
+        let fetched = within(consumer.next()).await.unwrap();
+        for record in &fetched {
             let record = record.unwrap();
             let header = record.headers.last("source").expect("the header");
-            lines += &format!("{}|{}|source={}\n", text(record.key), text(record.value), text(header));
+            let _ = writeln!(lines, "{}|{}|source={}", text(record.key), text(record.value), text(header));
             count += 1;
         }
     }
