@@ -139,9 +139,12 @@ async fn principals_with_an_old_salt_with_no_proof_and_with_two_parts_log_in() {
 #[ignore = "needs a real Kafka and MIT's KDC: run testdata/test"]
 async fn each_enctype_alone_lets_in() {
     // Java's acceptors have RFC 8009 from Java 11 on; the tests' is 17.
-    for enctype in Enctype::AES {
+    for enctype in Enctype::AES.into_iter().chain([Enctype::Rc4]) {
         let rig = Rig::start(KdcOptions::default().enctypes(&[enctype]));
-        let conf = conf_of(&rig.kdc, "one.conf", |conf| conf.libdefault("permitted_enctypes", enctype.name()));
+        let conf = conf_of(&rig.kdc, "one.conf", |conf| {
+            let allow = if enctype == Enctype::Rc4 { "true" } else { "false" };
+            conf.libdefault("permitted_enctypes", enctype.name()).libdefault("allow_rc4", allow)
+        });
         let keytab = rig.kdc.keytab("alice.keytab", &["alice"]).unwrap();
         for options in [KerberosOptions::password("alice", SECRET), KerberosOptions::keytab(&keytab)] {
             let client = rig.connect(options.krb5_conf(&conf)).await;

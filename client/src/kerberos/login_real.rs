@@ -1,8 +1,8 @@
-//! A clock that is wrong, with a real KDC and a real broker. Within the crate, since no user may set the client's clock.
+//! Logins with MIT's KDC that need more than the public options: a clock that is wrong, and tickets without a broker.
 
 use std::time::{Duration, SystemTime};
 
-use ottla_brokers::{Certificates, Kafka, KafkaOptions, Kdc, Listener, Release};
+use ottla_brokers::{Certificates, Kafka, KafkaOptions, Kdc, KdcOptions, KinitWith, Listener, Release};
 
 use super::login::{KerberosLogin, KerberosOptions};
 use crate::sasl::{Credentials, Kerberos};
@@ -52,4 +52,59 @@ async fn a_clock_10_minutes_off_follows_the_kdcs_or_is_told_with_its_size() {
             assert!(message.contains("set the clock"), "{message}");
         }
     }
+}
+
+/// For whom a host's ticket is.
+async fn server(options: &KerberosOptions, host: &str) -> String {
+    let login = KerberosLogin::new(options, Duration::from_secs(20)).unwrap();
+    login.ticket_for(host).await.unwrap_or_else(|e| panic!("{host}: {e}")).ticket.server.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs MIT's KDC: run testdata/test"]
+async fn a_kdc_refers_to_the_realm_of_a_host_that_no_file_names() {
+    let home = KdcOptions::default().realms(&["HOME.TEST"]).domain(".elsewhere.test", "AWAY.TEST");
+    let home = Kdc::start_with(home).unwrap();
+    let away = Kdc::start_with(KdcOptions::default().realms(&["AWAY.TEST"])).unwrap();
+    home.add_principal("alice", "alice-secret").unwrap();
+    away.add_random_principal("kafka/broker.elsewhere.test").unwrap();
+    home.trust("HOME.TEST", &away, "AWAY.TEST").unwrap();
+    let mut conf = home.client_conf();
+    conf.domains.clear();
+    let conf = conf.write(&home.directory().join("no-domains.conf")).unwrap();
+    let options = KerberosOptions::password("alice", "alice-secret").krb5_conf(conf);
+    assert_eq!(server(&options, "Broker.Elsewhere.TEST").await, "kafka/broker.elsewhere.test@AWAY.TEST");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs MIT's KDC: run testdata/test"]
+async fn a_realm_beyond_another_is_reached_by_capaths() {
+    // Which way is taken is the client's to say here; the KDC would want its own [capaths].
+    let options = KdcOptions::default().realms(&["ONE.TEST", "TWO.TEST", "THREE.TEST"]);
+    let kdc = Kdc::start_with(options.setting("reject_bad_transit", "false")).unwrap();
+    kdc.add_principal("alice@ONE.TEST", "alice-secret").unwrap();
+    kdc.add_random_principal("kafka/far.test@THREE.TEST").unwrap();
+    kdc.trust("ONE.TEST", &kdc, "TWO.TEST").unwrap();
+    kdc.trust("TWO.TEST", &kdc, "THREE.TEST").unwrap();
+    let text = std::fs::read_to_string(kdc.krb5_conf()).unwrap();
+    let by_way_of_two = format!("{text}\n[capaths]\nONE.TEST = {{\nTHREE.TEST = TWO.TEST\n}}\n");
+    let options = KerberosOptions::password("alice@ONE.TEST", "alice-secret").service_realm("THREE.TEST");
+    assert_eq!(server(&options.krb5_conf_text(&by_way_of_two), "far.test").await, "kafka/far.test@THREE.TEST");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs MIT's KDC: run testdata/test; takes half a minute"]
+async fn a_caches_ticket_is_renewed_in_memory_beyond_its_end() {
+    let kdc = Kdc::start_with(KdcOptions::default()).unwrap();
+    kdc.add_principal("alice", "alice-secret").unwrap();
+    kdc.add_random_principal("kafka/broker.test").unwrap();
+    let cache = kdc.kinit("alice", KinitWith::Password("alice-secret"), &["-l", "8s", "-r", "1h"]).unwrap();
+    let options = KerberosOptions::credential_cache(cache.to_str()).krb5_conf(kdc.krb5_conf());
+    let login = KerberosLogin::new(&options, Duration::from_secs(20)).unwrap();
+    let start = std::time::Instant::now();
+    while start.elapsed() < Duration::from_secs(26) {
+        login.ticket_for("broker.test").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert!(kdc.log().contains("TGS_REQ") && !kdc.log().contains("TICKET EXPIRED"), "{}", kdc.log());
 }

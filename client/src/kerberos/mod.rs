@@ -8,6 +8,8 @@
 //! | `der` | how fields become bytes, and what of a peer's bytes is taken | X.690, RFC 4120 §5.1 |
 //! | `messages` | tickets, requests, replies, errors | RFC 4120 §5 |
 //! | `crypto` | keys from passwords, sealing, checksums | RFC 3961, 3962, 8009, 4757 |
+//! | `exchange` | the walk to a ticket: pre-authentication, referrals, renewal, the KDC's clock | RFC 4120 §3, RFC 6806 |
+//! | `login` | when which ticket is got, kept and replaced; what a user may set | Kafka's `KerberosLogin` |
 //! | `gss` | the context with a service: initial token, its answer, wrapped messages | RFC 4121, 4757 |
 //! | `config` | what krb5.conf says: KDCs, whose host is whose, which encryption types | krb5.conf(5), MIT `util/profile` |
 //! | `keytab`, `ccache` | keys and tickets in files | MIT `kt_file.c`, `cc_file.c` |

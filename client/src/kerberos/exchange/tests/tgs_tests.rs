@@ -3,6 +3,7 @@
 use super::super::super::error_code::KrbErrorCode;
 use super::super::super::principal::PrincipalName;
 use super::*;
+use crate::kerberos::messages::KdcReq;
 
 fn broker() -> PrincipalName {
     PrincipalName::service("kafka", "broker")
@@ -48,6 +49,17 @@ fn a_ticket_gets_one_for_the_service() {
             assert_eq!(granted.ticket.client, alice());
             assert_eq!(world.asked, ["TGS kafka/broker@R"]);
         }
+    }
+}
+
+#[test]
+fn rc4_is_asked_for_only_where_it_is_allowed() {
+    for (settings, allowed) in [("", false), ("allow_rc4 = true", true)] {
+        let tgt = tgt(&mut World::new());
+        let mut exchange = TgsExchange::service(config(settings), tgt, broker(), None, Clock::default());
+        let Step::Send(request) = exchange.start(NOON, &chance()).unwrap() else { panic!() };
+        let enctypes = KdcReq::from_der(&request.bytes).unwrap().body.enctypes;
+        assert_eq!(enctypes.contains(&Enctype::RC4_HMAC), allowed, "{settings}");
     }
 }
 
