@@ -1,11 +1,12 @@
 //! What the broker is to be like.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::TopicDefaults;
 use crate::sasl::{Hash, Logins, Users, Verifiers};
-use crate::{DevBroker, Error, Release};
+use crate::{DevBroker, Error, Release, TokenServer};
 
 /// The most nodes there may be.
 const MAX_NODES: usize = 64;
@@ -156,6 +157,32 @@ impl Builder {
     /// development. A login lasts as long as its token at most.
     pub fn sasl_oauthbearer(mut self) -> Self {
         self.settings.logins.oauthbearer = true;
+        self
+    }
+
+    /// Takes a SASL mechanism that the caller brings, by its registered name: `GSSAPI`, say, for which this broker has the
+    /// framing but no cryptography. `make` is called for each login. Of two with one name the later stands; one of the
+    /// broker's own stands before both.
+    ///
+    /// ```
+    /// use ottla_devbroker::{DevBroker, TokenServer, TokenStep};
+    ///
+    /// struct Anonymous;
+    ///
+    /// impl TokenServer for Anonymous {
+    ///     fn step(&mut self, token: &[u8]) -> TokenStep {
+    ///         TokenStep::Done { token: None, principal: String::from_utf8_lossy(token).into_owned() }
+    ///     }
+    /// }
+    ///
+    /// let builder = DevBroker::builder().sasl_mechanism("ANONYMOUS", || Box::new(Anonymous));
+    /// ```
+    pub fn sasl_mechanism(
+        mut self,
+        name: &'static str,
+        make: impl Fn() -> Box<dyn TokenServer> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.logins.brought.add(name, Arc::new(make));
         self
     }
 

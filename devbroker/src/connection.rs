@@ -103,7 +103,8 @@ impl Connection {
     async fn raw_token(&mut self, token: &Bytes) -> Result<(), End> {
         let answer = self.sasl.token(&self.shared.settings.logins, token, self.shared.moment());
         let answer = answer.map_err(|(_, why)| End::Refused(why))?;
-        let frame = frame::raw_token_frame(&answer.token).map_err(|error| End::Refused(error.to_string()))?;
+        let Some(token) = answer.token else { return Ok(()) };
+        let frame = frame::raw_token_frame(&token).map_err(|error| End::Refused(error.to_string()))?;
         self.write(frame).await
     }
 

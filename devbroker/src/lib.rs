@@ -31,9 +31,10 @@
 //!
 //! ApiVersions, Metadata (with topics made on demand), CreateTopics, Produce (idempotent too), Fetch (with sessions and
 //! long polls), ListOffsets (by time too), FindCoordinator, JoinGroup, SyncGroup, Heartbeat, LeaveGroup, OffsetCommit,
-//! OffsetFetch, InitProducerId, SaslHandshake and SaslAuthenticate (PLAIN, SCRAM, OAUTHBEARER with unsecured tokens, logins
-//! that end and are renewed), with the feature `tls` under TLS too, each in every version of the [`Release`] it
-//! plays. It advertises nothing else. kcat, the Java client and kafka-python work with it, groups included.
+//! OffsetFetch, InitProducerId, SaslHandshake and SaslAuthenticate (PLAIN, SCRAM, OAUTHBEARER with unsecured tokens, any
+//! mechanism that a test brings as a [`TokenServer`], logins that end and are renewed), with the feature `tls` under TLS
+//! too, each in every version of the [`Release`] it plays. It advertises nothing else. kcat, the Java client and
+//! kafka-python work with it, groups included.
 //!
 //! Where Kafka checks, it checks: checksums, sequence numbers, generations, sessions, leaders and their epochs, with
 //! Kafka's own error codes. Each refusal is explained in a `tracing` event of this crate.
@@ -82,5 +83,6 @@ pub use builder::Builder;
 pub use error::Error;
 pub use faults::Fault;
 pub use release::Release;
+pub use sasl::{TokenServer, TokenStep};
 #[cfg(feature = "tls")]
 pub use tls::TlsVersion;

@@ -16,7 +16,7 @@ impl Serve for SaslAuthenticateRequest {
         let logins = &call.shared.settings.logins;
         match call.sasl.token(logins, &self.auth_bytes.0, call.shared.moment()) {
             Ok(answer) => Reply::Answer(SaslAuthenticateResponse {
-                auth_bytes: answer.token.into(),
+                auth_bytes: answer.token.unwrap_or_default().into(),
                 // What a version 0 cannot say is enforced all the same, as in Kafka.
                 session_lifetime_ms: if call.version == 0 { 0 } else { milliseconds(answer.lifetime) },
                 ..SaslAuthenticateResponse::default()

@@ -1,5 +1,6 @@
 //! The server's side of SASL with both of Kafka's framings, and how long a login lasts (KIP-368). Pure.
 
+mod brought;
 mod oauthbearer;
 mod plain;
 mod scram;
@@ -9,6 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use ottla_protocol::{ApiKey, ErrorCode};
 
+pub(crate) use brought::Brought;
+pub use brought::{TokenServer, TokenStep};
 pub(crate) use plain::Users;
 pub(crate) use scram::{Hash, Verifiers};
 
@@ -23,6 +26,8 @@ pub(crate) struct Logins {
     pub(crate) scram_sha_512: Verifiers,
     /// Whether unsecured tokens are taken, of any subject.
     pub(crate) oauthbearer: bool,
+    /// What a test brings with it; the broker's own of the same name comes before.
+    pub(crate) brought: Brought,
     /// How long a login lasts at most (`connections.max.reauth.ms`).
     pub(crate) max_reauth: Option<Duration>,
 }
@@ -33,6 +38,7 @@ enum Mechanism {
     Plain,
     Scram(Hash),
     OauthBearer,
+    Brought(&'static str),
 }
 
 /// What the clocks say.
@@ -70,7 +76,8 @@ pub(crate) enum Gate {
 /// What answers a token.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
-    pub(crate) token: Bytes,
+    /// `None` if the client had the last word: a raw token is then followed by nothing.
+    pub(crate) token: Option<Bytes>,
     /// How long the login lasts, if it is complete and does not last for ever.
     pub(crate) lifetime: Option<Duration>,
 }
@@ -87,6 +94,7 @@ enum Server {
     Plain,
     Scram(scram::Server),
     OauthBearer(oauthbearer::Server),
+    Brought(Box<dyn TokenServer>),
 }
 
 /// Who is logged in.
@@ -107,6 +115,7 @@ impl Mechanism {
             Self::Scram(Hash::Sha256) => "SCRAM-SHA-256",
             Self::Scram(Hash::Sha512) => "SCRAM-SHA-512",
             Self::OauthBearer => "OAUTHBEARER",
+            Self::Brought(name) => name,
         }
     }
 }
@@ -119,7 +128,8 @@ impl Logins {
             (!self.scram_sha_512.is_empty(), Mechanism::Scram(Hash::Sha512)),
             (self.oauthbearer, Mechanism::OauthBearer),
         ];
-        all.into_iter().filter(|(enabled, _)| *enabled).map(|(_, mechanism)| mechanism)
+        let own = all.into_iter().filter(|(enabled, _)| *enabled).map(|(_, mechanism)| mechanism);
+        own.chain(self.brought.names().map(Mechanism::Brought))
     }
 
     /// The names of the mechanisms there are.
@@ -166,15 +176,9 @@ impl Sasl {
         if self.stage != Stage::Start && !again {
             return Err(ErrorCode::ILLEGAL_SASL_STATE);
         }
-        let Some(mechanism) = logins.enabled().find(|enabled| enabled.name() == mechanism) else {
-            return Err(ErrorCode::UNSUPPORTED_SASL_MECHANISM);
-        };
-        let server = match mechanism {
-            Mechanism::Plain => Server::Plain,
-            Mechanism::Scram(hash) => Server::Scram(scram::Server::new(hash)),
-            Mechanism::OauthBearer => Server::OauthBearer(oauthbearer::Server::default()),
-        };
-        self.exchange = Some((mechanism, server));
+        let mechanism = logins.enabled().find(|enabled| enabled.name() == mechanism);
+        let exchange = mechanism.and_then(|mechanism| Some((mechanism, Server::new(mechanism, logins)?)));
+        self.exchange = Some(exchange.ok_or(ErrorCode::UNSUPPORTED_SASL_MECHANISM)?);
         self.stage = if version == 0 { Stage::Raw } else { Stage::Token };
         Ok(())
     }
@@ -187,7 +191,7 @@ impl Sasl {
         let mechanism = *mechanism;
         let refused = |why: String| (ErrorCode::SASL_AUTHENTICATION_FAILED, why);
         match server.step(logins, token, moment.unix).map_err(refused)? {
-            Step::Challenge(token) => Ok(Answer { token, lifetime: None }),
+            Step::Challenge(token) => Ok(Answer { token: Some(token), lifetime: None }),
             Step::Accepted { token, principal, lives } => {
                 let lifetime = [logins.max_reauth, lives].into_iter().flatten().min();
                 self.log_in(mechanism, principal, lifetime, moment.now).map_err(refused)?;
@@ -221,15 +225,24 @@ impl Sasl {
 
 enum Step {
     Challenge(Bytes),
-    Accepted { token: Bytes, principal: String, lives: Option<Duration> },
+    Accepted { token: Option<Bytes>, principal: String, lives: Option<Duration> },
 }
 
 impl Server {
+    fn new(mechanism: Mechanism, logins: &Logins) -> Option<Self> {
+        Some(match mechanism {
+            Mechanism::Plain => Self::Plain,
+            Mechanism::Scram(hash) => Self::Scram(scram::Server::new(hash)),
+            Mechanism::OauthBearer => Self::OauthBearer(oauthbearer::Server::default()),
+            Mechanism::Brought(name) => Self::Brought(logins.brought.server(name)?),
+        })
+    }
+
     fn step(&mut self, logins: &Logins, token: &[u8], unix: Duration) -> Result<Step, String> {
         match self {
             Self::Plain => {
                 let principal = logins.plain.check(token)?;
-                Ok(Step::Accepted { token: Bytes::new(), principal, lives: None })
+                Ok(Step::Accepted { token: Some(Bytes::new()), principal, lives: None })
             }
             Self::Scram(server) => {
                 let users = match server.hash() {
@@ -239,18 +252,23 @@ impl Server {
                 Ok(match server.step(token, users)? {
                     scram::Step::Challenge(text) => Step::Challenge(text.into()),
                     scram::Step::Accepted { last, user } => {
-                        Step::Accepted { token: last.into(), principal: user, lives: None }
+                        Step::Accepted { token: Some(last.into()), principal: user, lives: None }
                     }
                 })
             }
             Self::OauthBearer(server) => Ok(match server.step(token, unix)? {
                 oauthbearer::Step::Challenge(text) => Step::Challenge(text.into()),
                 oauthbearer::Step::Accepted(claims) => Step::Accepted {
-                    token: Bytes::new(),
+                    token: Some(Bytes::new()),
                     principal: claims.subject,
                     lives: Some(claims.expires.saturating_sub(unix)),
                 },
             }),
+            Self::Brought(server) => match server.step(token) {
+                TokenStep::Continue(token) => Ok(Step::Challenge(token)),
+                TokenStep::Done { token, principal } => Ok(Step::Accepted { token, principal, lives: None }),
+                TokenStep::Refuse(why) => Err(why),
+            },
         }
     }
 }
