@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ottla_protocol::messages::{
-    Message, Request, SaslAuthenticateRequest, SaslHandshakeRequest, SaslHandshakeResponse,
+    ApiVersionsRequest, Message, Request, SaslAuthenticateRequest, SaslHandshakeRequest, SaslHandshakeResponse,
 };
 use ottla_protocol::{ApiKey, ErrorCode};
 use tokio::sync::Notify;
@@ -193,7 +193,8 @@ async fn send_tokens(
 }
 
 /// Brokers before 1.0. A refusal is just a close; PLAIN's success is a frame of length zero. In GSSAPI the client has the last
-/// word, and what comes next is the answer to an ordinary request (`SaslServerAuthenticator`).
+/// word, and what comes next is the answer to an ordinary request (`SaslServerAuthenticator`): one is asked here, since only
+/// its answer tells that the last word was not refused.
 async fn send_raw_tokens(
     carrier: &mut impl Carrier,
     credentials: &Credentials,
@@ -202,20 +203,23 @@ async fn send_raw_tokens(
     let (mut exchange, mut token) = step(exchange, None).await?;
     while let Some(bytes) = token {
         if exchange.has_last_word() {
-            return carrier.last_raw_token(owned(bytes)).await;
+            carrier.last_raw_token(owned(bytes)).await?;
+            let answer = carrier.ask(0, &ApiVersionsRequest::default()).await;
+            return answer.map(drop).map_err(|e| refused_by_a_close(e, credentials, &exchange));
         }
-        let answer = carrier.raw_token(owned(bytes)).await.map_err(|e| match e.kind() {
-            ErrorKind::Disconnected => Error::new(
-                ErrorKind::Authentication,
-                "the broker closed the connection after the credentials, which is how brokers before 1.0 refuse them",
-            )
-            .said(exchange.refusal())
-            .advice(credentials.advice()),
-            _ => e,
-        })?;
+        let answer = carrier.raw_token(owned(bytes)).await;
+        let answer = answer.map_err(|e| refused_by_a_close(e, credentials, &exchange))?;
         (exchange, token) = step(exchange, Some(answer)).await?;
     }
     Ok(())
+}
+
+fn refused_by_a_close(error: Error, credentials: &Credentials, exchange: &Exchange) -> Error {
+    if error.kind() != ErrorKind::Disconnected {
+        return error;
+    }
+    let how = "the broker closed the connection after the credentials, which is how brokers before 1.0 refuse them";
+    Error::new(ErrorKind::Authentication, how).said(exchange.refusal()).advice(credentials.advice())
 }
 
 /// One step; on a thread of its own if a server may make it long. A caller who gives up leaves at most that one step

@@ -102,4 +102,6 @@ fn begin(init: Init, token: &[u8]) -> Result<(State, Option<Bytes>), KerberosErr
 }
 
 #[cfg(test)]
+mod devbroker_tests;
+#[cfg(test)]
 mod tests;
