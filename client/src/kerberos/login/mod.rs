@@ -41,6 +41,7 @@ pub(crate) struct KerberosLogin {
     source: Source,
     service_name: String,
     service_realm: Option<String>,
+    write_back: bool,
     transport: Transport,
     /// The local clock.
     local: fn() -> SystemTime,
@@ -103,6 +104,7 @@ impl KerberosLogin {
             source,
             service_name: options.service_name.clone(),
             service_realm: options.service_realm.clone(),
+            write_back: options.write_back,
             transport,
             local,
             turn: Semaphore::new(1),
@@ -132,6 +134,7 @@ impl KerberosLogin {
         }
         let realm = self.service_realm.as_deref().or_else(|| self.config.realm_of_host(host));
         let granted = self.ask_for(&service, realm).await?;
+        self.put_into_cache(&granted.ticket);
         self.keep_in_time();
         self.keep_service(&service, granted)
     }
@@ -281,7 +284,10 @@ impl KerberosLogin {
         if fresh::is_renewable(ticket, now) {
             let renewal = TgsExchange::renewal(self.config.clone(), ticket.clone(), clock);
             match self.drive_tgs(renewal).await {
-                Ok(renewed) => return Ok(renewed),
+                Ok(renewed) => {
+                    self.put_into_cache(&renewed.ticket);
+                    return Ok(renewed);
+                }
                 Err(error) => tracing::warn!(%error, "the credential cache's ticket could not be renewed"),
             }
         }
@@ -289,6 +295,21 @@ impl KerberosLogin {
             return Ok(granted(ticket));
         }
         Err(run_kinit(path, &cache.principal, &format!("has a ticket that ended at {}", ticket.end_time)))
+    }
+
+    /// Into the cache's file, if that was asked for. The file is read again first: others write to it too.
+    fn put_into_cache(&self, ticket: &HeldTicket) {
+        let Source::Cache(path, owner) = &self.source else { return };
+        if !self.write_back {
+            return;
+        }
+        let put = read_cache(path, owner.as_ref()).and_then(|mut cache| {
+            cache.store(ticket.clone());
+            cache.save(path)
+        });
+        if let Err(error) = put {
+            tracing::warn!(%error, "a ticket serves from memory alone");
+        }
     }
 
     /// A cache may have the very ticket, and no other.

@@ -37,6 +37,7 @@ pub struct KerberosOptions {
     pub(super) service_name: String,
     pub(super) service_realm: Option<String>,
     pub(super) krb5_conf: Krb5Conf,
+    pub(super) write_back: bool,
 }
 
 /// With what a client proves itself.
@@ -67,7 +68,8 @@ pub(super) enum Krb5Conf {
 impl KerberosOptions {
     fn new(credential: Credential) -> Self {
         let (principal, service_realm) = (None, None);
-        Self { credential, principal, service_name: "kafka".to_owned(), service_realm, krb5_conf: Krb5Conf::System }
+        let (service_name, krb5_conf) = ("kafka".to_owned(), Krb5Conf::System);
+        Self { credential, principal, service_name, service_realm, krb5_conf, write_back: false }
     }
 
     /// The keys in this file. It is read at the start, and again for each log-in. `FILE:` may stand before the path.
@@ -96,10 +98,20 @@ impl KerberosOptions {
 
     /// The tickets that `kinit` left: in the cache of this name (`FILE:/path` or a path), or in the default one (`KRB5CCNAME`,
     /// `default_ccache_name`, or MIT's default). It is read whenever a ticket is needed; a ticket that can be renewed is
-    /// renewed in memory; the file is never written.
+    /// renewed in memory. The file is written only if [`write_back`](Self::write_back) says so.
     #[must_use]
     pub fn credential_cache(name: Option<&str>) -> Self {
         Self::new(Credential::Cache(name.map(str::to_owned)))
+    }
+
+    /// Whether tickets that were renewed, or got for brokers, are put into the credential cache too, where `klist` shows them
+    /// and other programs find them. The file is replaced as a whole and stays its owner's alone (mode 0600); what another
+    /// program writes at the same moment may be lost, as with MIT's own library. A file that cannot be written is a warning:
+    /// the tickets serve from memory. Default: no. Without a credential cache it means nothing.
+    #[must_use]
+    pub fn write_back(mut self, on: bool) -> Self {
+        self.write_back = on;
+        self
     }
 
     /// As whom to log in: `name`, `name/instance`, or either with `@REALM` (else `default_realm` of krb5.conf). Default: the

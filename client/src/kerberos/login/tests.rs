@@ -318,6 +318,48 @@ async fn a_credential_cache_serves_without_a_login_and_is_renewed_in_memory() {
 }
 
 #[tokio::test]
+async fn a_cache_is_written_back_if_asked_and_only_then() {
+    for write_back in [false, true] {
+        clock!(clock);
+        AHEAD.store(0, Ordering::SeqCst);
+        let (kdc, directory) = (Kdc::start().await, tempfile::tempdir().unwrap());
+        let path = cache_of(&kdc, &directory).await;
+        let before = std::fs::read(&path).unwrap();
+        let options = kdc.options(KerberosOptions::credential_cache(path.to_str()).write_back(write_back));
+        let login = KerberosLogin::with_clock(&options, Duration::from_secs(5), clock).unwrap();
+        login.ticket_for("broker").await.unwrap();
+        let ends = |cache: &CredentialCache| cache.tgt().unwrap().end_time;
+        let got = CredentialCache::load(&path).unwrap();
+        assert_eq!(got.service(&PrincipalName::service("kafka", "broker")).is_some(), write_back);
+        AHEAD.store(3100, Ordering::SeqCst);
+        kdc.world().set_ahead(3100);
+        login.tgt().await.unwrap();
+        let renewed = CredentialCache::load(&path).unwrap();
+        assert_eq!(ends(&renewed) > ends(&got), write_back, "the renewed ticket");
+        assert_eq!(std::fs::read(&path).unwrap() == before, !write_back);
+        // Another login finds all of it there and asks nobody.
+        kdc.asked();
+        let other = KerberosLogin::with_clock(&options, Duration::from_secs(5), clock).unwrap();
+        other.ticket_for("broker").await.unwrap();
+        assert_eq!(kdc.asked().is_empty(), write_back);
+    }
+}
+
+#[tokio::test]
+async fn a_cache_that_cannot_be_written_is_no_failure() {
+    let (kdc, directory) = (Kdc::start().await, tempfile::tempdir().unwrap());
+    let path = cache_of(&kdc, &directory).await;
+    let options = kdc.options(KerberosOptions::credential_cache(path.to_str()).write_back(true));
+    let login = login(&options);
+    login.ticket_for("broker").await.unwrap();
+    // What is written beside and renamed cannot take a directory's place.
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    login.put_into_cache(&login.held().tgt.clone().unwrap());
+    login.ticket_for("broker").await.unwrap();
+}
+
+#[tokio::test]
 async fn a_cache_that_kinit_filled_again_is_found() {
     clock!(clock);
     let (kdc, directory) = (Kdc::start().await, tempfile::tempdir().unwrap());
