@@ -241,6 +241,17 @@ async fn many_connections_at_once_are_no_replays_and_ask_for_one_ticket() {
     assert_eq!((issued("AS_REQ"), issued("TGS_REQ")), (1, 1), "{log}");
 }
 
+/// Prints a line of the table in `docs/kerberos.md`, and wants these parts in it.
+async fn failure(rig: &Rig, what: &str, options: KerberosOptions, kind: ErrorKind, parts: &[&str]) {
+    let (got, message) = rig.refused(options).await;
+    println!("| {what} | {message} |");
+    assert_eq!(got, kind, "{what}: {message}");
+    for part in parts {
+        assert!(message.contains(part), "{what}: {part:?} is missing in {message:?}");
+    }
+    assert!(!message.contains(SECRET), "{what}: {message}");
+}
+
 /// Table of failures: what is provoked, and what the client has to say.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a real Kafka and MIT's KDC: run testdata/test"]
@@ -248,15 +259,7 @@ async fn each_failure_has_its_own_message() {
     let rig = rig();
     let (kdc, conf) = (&rig.kdc, rig.kdc.krb5_conf());
     let by_password = |name: &str, password: &str| KerberosOptions::password(name, password).krb5_conf(&conf);
-    let check = async |what: &str, options: KerberosOptions, kind: ErrorKind, parts: &[&str]| {
-        let (got, message) = rig.refused(options).await;
-        println!("| {what} | {message} |");
-        assert_eq!(got, kind, "{what}: {message}");
-        for part in parts {
-            assert!(message.contains(part), "{what}: {part:?} is missing in {message:?}");
-        }
-        assert!(!message.contains(SECRET), "{what}: {message}");
-    };
+    let check = async |what, options, kind, parts: &[&str]| failure(rig, what, options, kind, parts).await;
     let refused = ErrorKind::Authentication;
 
     check("wrong password", by_password("alice", "wrong"), refused, &["the password of alice@TEST.LOCAL", "is wrong"])
@@ -328,6 +331,29 @@ async fn a_broker_whose_keytab_is_stale_refuses_and_the_client_says_where_to_loo
     println!("| stale keytab of the broker | {message} |");
     assert_eq!(kind, ErrorKind::Authentication, "{message}");
     assert!(message.contains("newest key of its principal"), "{message}");
+}
+
+/// The name of the broker's keytab.
+fn service_keytab(kdc: &Kdc) -> String {
+    let names =
+        std::fs::read_dir(kdc.directory()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    names.into_iter().find(|name| name.starts_with("service-")).expect("the broker's keytab")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real Kafka and MIT's KDC: run testdata/test"]
+async fn a_broker_that_was_given_a_new_key_is_met_with_a_new_ticket() {
+    let rig = Rig::start(KdcOptions::default());
+    let client = rig.connect(rig.by_password()).await.unwrap();
+    client.topics().await.unwrap();
+    rig.kdc.change_key("kafka/localhost").unwrap();
+    rig.kdc.keytab(&service_keytab(&rig.kdc), &["kafka/localhost"]).unwrap();
+    rig.kafka.stop(0);
+    rig.kafka.start_again(0).unwrap();
+    // The ticket that it holds is refused; no call hears of that, since another is got for it.
+    client.topics().await.unwrap();
+    let issued = |line: &&str| line.contains("TGS_REQ") && line.contains("ISSUE");
+    assert_eq!(rig.kdc.log().lines().filter(issued).count(), 2, "{}", rig.kdc.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -64,8 +64,15 @@ impl Login {
         let attempt = self.gate.enter().await?;
         let work = async {
             let exchange = self.credentials.prepare(&self.host).await?;
+            let may_be_out_of_date = exchange.may_be_out_of_date();
             carrier.begin();
-            log_in(carrier, &self.credentials, exchange, versions).await
+            match log_in(carrier, &self.credentials, exchange, versions).await {
+                Err(error) if may_be_out_of_date && blames_the_credentials(&error) => {
+                    self.credentials.refused().await;
+                    Err(out_of_date(&error))
+                }
+                result => result,
+            }
         };
         let result = work.await.map_err(Error::while_logging_in);
         if result.as_ref().is_err_and(blames_the_credentials) {
@@ -105,6 +112,12 @@ impl Gate {
             }
         }
     }
+}
+
+/// A broker that was given a new key refuses the tickets made for the old one; with a new ticket it lets in.
+fn out_of_date(error: &Error) -> Error {
+    let message = format!("a ticket that was got some time ago was refused, and the next try gets a new one: {error}");
+    Error::new(ErrorKind::Disconnected, message)
 }
 
 fn said_before(error: Error, again: Option<Duration>) -> Error {
@@ -255,4 +268,33 @@ fn check_handshake(mechanism: &str, answer: &SaslHandshakeResponse) -> Result<()
 
 pub(super) fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(ErrorKind::Corrupt, error.to_string()).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kerberos::error::{Peer, Refusal, Tried};
+    use crate::kerberos::error_code::KrbErrorCode;
+    use crate::kerberos::time::KerberosTime;
+
+    fn failed(cause: KerberosError) -> Error {
+        Error::new(ErrorKind::Authentication, cause.to_string()).with_source(cause)
+    }
+
+    #[test]
+    fn a_kdc_that_knows_no_such_broker_leaves_the_gate_open_and_one_that_takes_no_such_key_does_not() {
+        let unknown = Refusal {
+            by: Peer::Kdc,
+            code: KrbErrorCode::S_PRINCIPAL_UNKNOWN,
+            text: None,
+            client: None,
+            server: "kafka/other@R".to_owned(),
+            server_time: KerberosTime::at(0),
+        };
+        let unknown = failed(KerberosError::Refused(Box::new(unknown)));
+        let wrong = failed(KerberosError::WrongKey { client: "alice@R".to_owned(), tried: Tried::Password });
+        assert!(!blames_the_credentials(&unknown) && blames_the_credentials(&wrong));
+        assert!(blames_the_credentials(&Error::from_code(ErrorCode::SASL_AUTHENTICATION_FAILED)));
+        assert!(!blames_the_credentials(&Error::from_code(ErrorCode::UNSUPPORTED_SASL_MECHANISM)));
+    }
 }

@@ -23,6 +23,7 @@ pub(crate) struct Kerberos {
 /// One context with a broker.
 pub(crate) struct Exchange {
     gssapi: Gssapi,
+    ticket_is_kept: bool,
 }
 
 impl Kerberos {
@@ -52,7 +53,9 @@ impl Kerberos {
         };
         let ticket = login.ticket_for(host).await.map_err(failed)?;
         let fresh = ticket.fresh().map_err(failed)?;
-        Ok(Exchange { gssapi: Gssapi::new(login.crypto(), ticket.ticket, Proof::Mutual, "", fresh) })
+        let ticket_is_kept = ticket.is_kept;
+        let gssapi = Gssapi::new(login.crypto(), ticket.ticket, Proof::Mutual, "", fresh);
+        Ok(Exchange { gssapi, ticket_is_kept })
     }
 
     pub(super) fn refused(&self) {
@@ -72,6 +75,10 @@ impl Exchange {
     pub(super) fn step(&mut self, from_server: Option<&[u8]>) -> Result<Option<Token>, Error> {
         let token = self.gssapi.step(from_server).map_err(failed)?;
         Ok(token.map(|token| Token::new(token.to_vec())))
+    }
+
+    pub(super) fn may_be_out_of_date(&self) -> bool {
+        self.ticket_is_kept
     }
 
     pub(super) fn has_last_word(&self) -> bool {

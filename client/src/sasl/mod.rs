@@ -150,6 +150,11 @@ impl Exchange {
         }
     }
 
+    /// Whether what it shows was got some time ago, so that a refusal may be for its age alone.
+    pub(crate) fn may_be_out_of_date(&self) -> bool {
+        matches!(self, Self::Kerberos(exchange) if exchange.may_be_out_of_date())
+    }
+
     /// Whether the token that was just given is the exchange's last, after which a server without SaslAuthenticate says nothing.
     pub(crate) fn has_last_word(&self) -> bool {
         matches!(self, Self::Kerberos(exchange) if exchange.has_last_word())

@@ -69,6 +69,8 @@ struct Held {
 #[derive(Debug)]
 pub(crate) struct ServiceTicket {
     pub(crate) ticket: HeldTicket,
+    /// It was got before and may be out of date: the service may have another key by now.
+    pub(crate) is_kept: bool,
     clock: Clock,
     local: fn() -> SystemTime,
 }
@@ -342,11 +344,11 @@ impl KerberosLogin {
         held.services.retain(|_, ticket| fresh::is_valid(ticket, now));
         held.services.insert(service.clone(), granted.ticket.clone());
         drop(held);
-        Ok(self.service_ticket(granted.ticket))
+        Ok(ServiceTicket { is_kept: false, ..self.service_ticket(granted.ticket) })
     }
 
     fn service_ticket(&self, ticket: HeldTicket) -> ServiceTicket {
-        ServiceTicket { ticket, clock: self.held().clock, local: self.local }
+        ServiceTicket { ticket, is_kept: true, clock: self.held().clock, local: self.local }
     }
 
     /// Starts the keeper, once.
