@@ -69,7 +69,7 @@ struct Held {
 #[derive(Debug)]
 pub(crate) struct ServiceTicket {
     pub(crate) ticket: HeldTicket,
-    /// It was got before and may be out of date: the service may have another key by now.
+    /// It was got before, and another can be had: the service may have another key by now.
     pub(crate) is_kept: bool,
     clock: Clock,
     local: fn() -> SystemTime,
@@ -322,7 +322,8 @@ impl KerberosLogin {
             self.held().clock = Clock::ahead_by(seconds, micros);
         }
         let good = cache.service(service).filter(|ticket| fresh::is_good(ticket, self.now()));
-        Ok(good.map(|ticket| self.service_ticket(ticket.clone())))
+        // Not kept, although it is old: the file has no other, however often it is read.
+        Ok(good.map(|ticket| ServiceTicket { is_kept: false, ..self.service_ticket(ticket.clone()) }))
     }
 
     fn good_service_ticket(&self, service: &PrincipalName) -> Option<ServiceTicket> {
