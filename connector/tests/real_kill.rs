@@ -13,6 +13,9 @@ use support::{Task, consume_range, until};
 const PARTITIONS: usize = 3;
 const KILLS: u64 = 20;
 const MOST_ROUNDS: usize = 20;
+/// How long after a commit a task is killed at most; less and less where tasks are done before that.
+const LONGEST_PAUSE: Duration = Duration::from_millis(300);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 const DEFAULT_RECORDS: usize = 2_000_000;
 
 /// A small generator of chance with a printable seed (xorshift64*).
@@ -170,9 +173,10 @@ fn a_task_killed_at_twenty_random_moments_loses_nothing() -> Result<(), Error> {
     let (count, mut chance) = (per_partition(), Chance::seeded());
     fill(&kafka, "from", count)?;
     let (mut kills, mut commits, mut rounds) = (0, 0, 0);
+    let mut pause = LONGEST_PAUSE;
     // A task is done in seconds, often before all its kills: then another one is begun, into a topic of its own.
     while kills < KILLS {
-        let (more_kills, more_commits) = killed_task(&kafka, count, &mut chance, rounds, KILLS - kills)?;
+        let (more_kills, more_commits) = killed_task(&kafka, count, &mut chance, &mut pause, rounds, KILLS - kills)?;
         (kills, commits, rounds) = (kills + more_kills, commits + more_commits, rounds + 1);
         assert!(rounds < MOST_ROUNDS, "only {kills} kills fell into the work of {rounds} tasks: take more records");
     }
@@ -187,6 +191,7 @@ fn killed_task(
     kafka: &Kafka,
     count: usize,
     chance: &mut Chance,
+    pause: &mut Duration,
     round: usize,
     most: u64,
 ) -> Result<(u64, usize), Error> {
@@ -202,7 +207,7 @@ fn killed_task(
             // Soon after a commit: only then can a position be ahead of the target.
             let moved = || committed(kafka, &task).is_some_and(|now| now != before);
             until("a commit", || moved() || running.ended().is_some());
-            std::thread::sleep(Duration::from_millis(chance.below(300)));
+            std::thread::sleep(Duration::from_micros(chance.below(pause.as_micros() as u64)));
         } else {
             let goal = total(kafka, &to) + chance.below((count * PARTITIONS) as u64 / KILLS) as i64;
             until("progress", || total(kafka, &to) >= goal || running.ended().is_some());
@@ -210,6 +215,8 @@ fn killed_task(
         }
         if let Some(status) = running.ended() {
             assert!(status.success(), "round {round} ended with {status}:\n{}", running.log());
+            // It was quicker than its killer.
+            *pause = (*pause / 2).max(SHORTEST_PAUSE);
             break;
         }
         running.kill();
