@@ -9,7 +9,7 @@ use ottla_protocol::messages::*;
 use ottla_protocol::records::{Attributes, BatchBuilder, Batches, MessageFormat, MessageSetBuilder, ProducerStamp};
 use ottla_protocol::{ErrorCode, IsolationLevel};
 
-use crate::peer::{Peer, fine};
+use crate::peer::{Peer, fine, is_settling};
 use crate::topics::ORDERS;
 
 const KEY: &[u8] = b"key";
@@ -82,7 +82,8 @@ pub(crate) fn now_ms() -> i64 {
 
 /// How many records were written.
 fn produced(peer: &mut Peer, version: i16, before: i64) -> i64 {
-    let answer = peer.ask(version, &produce(ORDERS, 0, record_data(version)));
+    let request = produce(ORDERS, 0, record_data(version));
+    let answer = peer.until(version, &request, |answer| !is_settling(answer.responses[0].partitions[0].error_code));
     let partition = &answer.responses[0].partitions[0];
     fine(partition.error_code, &format!("Produce v{version}"));
     assert_eq!(partition.base_offset, before, "v{version}");

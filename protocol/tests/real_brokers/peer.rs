@@ -145,6 +145,11 @@ pub(crate) fn common(
     (min <= max).then_some(min..=max)
 }
 
+/// What a broker says of a partition that it is to lead and has not taken over yet: metadata may be ahead of the log.
+pub(crate) fn is_settling(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::NOT_LEADER_FOR_PARTITION | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+}
+
 /// An answer that says no is a failed test.
 pub(crate) fn fine(code: ErrorCode, what: &str) {
     assert_eq!(code, ErrorCode::NONE, "{what}");

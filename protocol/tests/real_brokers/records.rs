@@ -8,7 +8,7 @@ use ottla_protocol::messages::*;
 use ottla_protocol::records::{BatchBuilder, Batches, Header, MessageFormat, MessageSetBuilder};
 
 use crate::logs::now_ms;
-use crate::peer::{Peer, fine};
+use crate::peer::{Peer, fine, is_settling};
 
 const COUNT: usize = 40;
 const LIMIT: usize = 1 << 20;
@@ -57,7 +57,9 @@ fn produce(peer: &mut Peer, version: i16, topic: &str, records: Bytes) {
         }],
         ..Default::default()
     };
-    fine(peer.ask(version, &request).responses[0].partitions[0].error_code, topic);
+    let code = |answer: &ProduceResponse| answer.responses[0].partitions[0].error_code;
+    let answer = peer.until(version, &request, |answer| !is_settling(code(answer)));
+    fine(code(&answer), topic);
 }
 
 /// All that the topic holds, as the bytes the broker gave.
