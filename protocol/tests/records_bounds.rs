@@ -139,6 +139,27 @@ fn every_width_of_length_and_delta_is_encoded_as_the_format_says() {
 }
 
 #[test]
+fn a_small_record_is_the_same_bytes_with_room_and_without() {
+    let noise: Vec<u8> = (0..9_000_u32).map(|i| (i * 7 / 3) as u8 | 1).collect();
+    let lengths = [0, 1, 2, 50, 57, 58, 62, 63, 64, 100, 127, 128, 8_165, 8_176, 8_180, 8_184, 8_191, 8_192];
+    // As many before them as make an offset take one byte, two, and three.
+    for before in [1, 64, 8_192] {
+        let mut records = vec![owned(0, Some(b""), Some(b"")); before];
+        for (key, len, delta) in (0..=9_usize).flat_map(|key| lengths.map(|len| (key, len, key as i64 * 20 - 100))) {
+            records.push(owned(delta, key.checked_sub(1).map(|key| &noise[..key]), Some(&noise[..len])));
+        }
+        let expected = plain(&records);
+        for room in [0, expected.len() / 2, expected.len() + HEADER_LEN, expected.len() * 2] {
+            let mut open = BatchBuilder::in_buffer(Vec::with_capacity(room));
+            for record in &records {
+                open.append(record.timestamp_ms, record.key.as_deref(), record.value.as_deref(), &[]);
+            }
+            assert!(open.records() == expected, "{before} before, room for {room}");
+        }
+    }
+}
+
+#[test]
 fn offsets_count_on_through_every_width() {
     // Keys of every length up to 200 and times that go both ways: heads from 5 bytes to more than a register holds.
     let keys = [b'k'; 200];

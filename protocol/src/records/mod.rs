@@ -31,6 +31,7 @@ mod error;
 mod legacy;
 mod reader;
 mod record;
+mod small;
 mod varint;
 mod writer;
 

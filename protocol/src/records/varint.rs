@@ -1,7 +1,7 @@
 //! Zigzag varints, as protocol buffers have them (`ByteUtils` at 2.3.1): at most 5 bytes, 10 for a varlong.
 
 /// What takes one byte or two: nearly all lengths and deltas do.
-const SHORT: u64 = 1 << 14;
+pub(super) const SHORT: u64 = 1 << 14;
 
 /// Appends `value` to `out`.
 #[inline]
@@ -26,13 +26,13 @@ pub(super) fn put_head(out: &mut Vec<u8>, timestamp_delta: i64, index: i32, key:
     let [timestamp, offset, key] = raw;
     if timestamp | offset | key < SHORT {
         let fields = short(timestamp).then(short(offset)).then(short(key));
-        let body = 1 + fields.len as usize + rest;
+        let body = 1 + fields.len() + rest;
         let raw_body = (body as u64) << 1;
-        // The attributes are the zero byte between the length and the rest.
         let length = short(raw_body);
-        let head = Short { len: length.len + 1, ..length }.then(fields);
-        if raw_body < SHORT && head.len as usize <= size_of::<u64>() {
-            out.reserve(body + length.len as usize);
+        // Between the length and the rest are the attributes.
+        if raw_body < SHORT && length.len() + 1 + fields.len() <= size_of::<u64>() {
+            let head = length.then(Short::ZERO).then(fields);
+            out.reserve(body + length.len());
             store(out, head);
             return;
         }
@@ -68,29 +68,57 @@ fn put_long(out: &mut Vec<u8>, mut rest: u64) {
 
 /// A few bytes in a register, the first one lowest.
 #[derive(Clone, Copy)]
-struct Short {
+pub(super) struct Short {
     word: u64,
-    len: u32,
+    /// Eight for each byte: what follows is shifted by it.
+    bits: u32,
 }
 
 impl Short {
+    /// One byte, 0.
+    pub(super) const ZERO: Self = Self { word: 0, bits: 8 };
+
+    /// The lowest `len` bytes of a word; the others are 0.
     #[inline]
-    fn then(self, next: Self) -> Self {
-        Self { word: self.word | next.word << (8 * self.len), len: self.len + next.len }
+    pub(super) fn of(word: u64, len: usize) -> Self {
+        Self { word, bits: 8 * len as u32 }
+    }
+
+    #[inline]
+    pub(super) fn len(self) -> usize {
+        (self.bits / 8) as usize
+    }
+
+    /// Both, which take at most 8 bytes.
+    #[inline]
+    pub(super) fn then(self, next: Self) -> Self {
+        Self { word: self.word | next.word << self.bits, bits: self.bits + next.bits }
+    }
+
+    /// Both, where this one takes at most 7 bytes, with zeros to the end.
+    #[inline]
+    pub(super) fn and(self, next: Self) -> [u8; 16] {
+        // By one and then by the rest: a shift by all 64 bits, after an empty one, is none.
+        let (low, high) = (next.word << self.bits, (next.word >> 1) >> (63 - self.bits));
+        (u128::from(self.word | low) | u128::from(high) << 64).to_le_bytes()
     }
 }
 
 /// The bytes of what is below [`SHORT`].
 #[inline]
-fn short(raw: u64) -> Short {
+pub(super) fn short(raw: u64) -> Short {
     // A branch, for it goes the same way record after record.
-    if raw < 0x80 { Short { word: raw, len: 1 } } else { Short { word: raw & 0x7f | 0x80 | raw << 1 & 0x7f00, len: 2 } }
+    if raw < 0x80 {
+        Short { word: raw, bits: 8 }
+    } else {
+        Short { word: raw & 0x7f | 0x80 | raw << 1 & 0x7f00, bits: 16 }
+    }
 }
 
 #[inline]
 fn store(out: &mut Vec<u8>, short: Short) {
     let bytes = short.word.to_le_bytes();
-    let (len, end) = (short.len as usize, out.len() + short.len as usize);
+    let (len, end) = (short.len(), out.len() + short.len());
     if out.capacity() - out.len() >= bytes.len() {
         // All eight, for that is one store, and then as many as count.
         out.extend_from_slice(&bytes);
@@ -118,7 +146,7 @@ pub(super) fn field_len(field: Option<&[u8]>) -> usize {
 
 /// A field's length in zigzag, where -1 is null.
 #[inline]
-fn raw_field(field: Option<&[u8]>) -> u64 {
+pub(super) fn raw_field(field: Option<&[u8]>) -> u64 {
     field.map_or(1, |field| (field.len() as u64) << 1)
 }
 
@@ -128,15 +156,19 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     if bytes.len() > size_of::<u64>() {
         return out.extend_from_slice(bytes);
     }
-    let at = |i: usize| bytes.get(i).map_or(0, |byte| u64::from(*byte) << (8 * i));
-    let word = match (bytes.first_chunk(), bytes.last_chunk()) {
-        // From both ends; where the two overlap they say the same.
-        (Some(first), Some(last)) => {
-            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << (8 * (bytes.len() - 4))
-        }
-        _ => at(0) | at(1) | at(2),
-    };
-    store(out, Short { word, len: bytes.len() as u32 });
+    store(out, Short::of(word_of(bytes), bytes.len()));
+}
+
+/// At most eight bytes, the first one lowest. Read from both ends; where the two overlap they say the same.
+#[inline]
+pub(super) fn word_of(bytes: &[u8]) -> u64 {
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << (8 * (bytes.len() - 4));
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return u64::from(u16::from_le_bytes(*first)) | u64::from(u16::from_le_bytes(*last)) << (8 * (bytes.len() - 2));
+    }
+    bytes.first().map_or(0, |byte| u64::from(*byte))
 }
 
 /// How many bytes a varint takes.
@@ -161,7 +193,7 @@ fn zigzag(value: i32) -> u32 {
 }
 
 #[inline]
-fn zigzag_long(value: i64) -> u64 {
+pub(super) fn zigzag_long(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 

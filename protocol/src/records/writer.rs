@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::batch::{Attributes, BatchHeader, HEADER_LEN, LOG_OVERHEAD, put, put_crc};
 use super::record::{Header, Headers};
+use super::small::put_small;
 use super::varint::{field_len, put_bytes, put_field, put_head, put_varint, varint_len};
 use crate::compression::{Compression, CompressionError, Compressor};
 
@@ -45,11 +46,16 @@ impl BatchBuilder {
     }
 
     /// Appends a record. `timestamp_ms` counts from 1970.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "see `put_small`")]
     pub fn append(&mut self, timestamp_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) {
         if headers.is_empty() {
-            return self.append_with(timestamp_ms, key, value, 1, |out| out.push(0));
+            return self.append_plain(timestamp_ms, key, value);
         }
+        self.append_headed(timestamp_ms, key, value, headers);
+    }
+
+    fn append_headed(&mut self, timestamp_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) {
         let count = headers.len() as i32;
         let len = varint_len(count)
             + headers.iter().map(|h| field_len(Some(h.key.as_bytes())) + field_len(h.value)).sum::<usize>();
@@ -78,7 +84,38 @@ impl BatchBuilder {
         });
     }
 
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "see `put_small`")]
+    fn append_plain(&mut self, timestamp_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
+        let delta = self.delta(timestamp_ms);
+        // With and without a key apart: what is known of it when this is compiled need not be computed.
+        let small = match key {
+            Some(key) => put_small(&mut self.buffer, delta, self.count, Some(key), value),
+            None => put_small(&mut self.buffer, delta, self.count, None, value),
+        };
+        if small {
+            self.count += 1;
+        } else {
+            self.append_large(timestamp_ms, key, value);
+        }
+    }
+
+    // Apart, so that it leaves the registers to the small ones.
+    #[inline(never)]
+    fn append_large(&mut self, timestamp_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
+        self.append_with(timestamp_ms, key, value, 1, |out| out.push(0));
+    }
+
+    /// Notes a record's time. Gives how far it is from the first one's.
     #[inline]
+    fn delta(&mut self, timestamp_ms: i64) -> i64 {
+        if self.count == 0 {
+            (self.first_timestamp, self.max_timestamp) = (timestamp_ms, timestamp_ms);
+        }
+        self.max_timestamp = self.max_timestamp.max(timestamp_ms);
+        timestamp_ms.wrapping_sub(self.first_timestamp)
+    }
+
     fn append_with(
         &mut self,
         timestamp_ms: i64,
@@ -87,11 +124,7 @@ impl BatchBuilder {
         headers_len: usize,
         put_headers: impl FnOnce(&mut Vec<u8>),
     ) {
-        if self.count == 0 {
-            (self.first_timestamp, self.max_timestamp) = (timestamp_ms, timestamp_ms);
-        }
-        self.max_timestamp = self.max_timestamp.max(timestamp_ms);
-        let delta = timestamp_ms.wrapping_sub(self.first_timestamp);
+        let delta = self.delta(timestamp_ms);
         let rest = key.map_or(0, <[u8]>::len) + field_len(value) + headers_len;
         put_head(&mut self.buffer, delta, self.count, key, rest);
         if let Some(key) = key {
