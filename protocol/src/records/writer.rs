@@ -77,6 +77,9 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: Headers<'_>,
     ) {
+        if headers.is_empty() {
+            return self.append_plain(timestamp_ms, key, value);
+        }
         let len = varint_len(headers.count) + headers.encoded_len();
         self.append_with(timestamp_ms, key, value, len, |out| {
             put_varint(out, headers.count);
