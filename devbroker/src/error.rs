@@ -14,6 +14,9 @@ pub enum Error {
     /// What TLS listeners were given is of no use.
     #[error("TLS: {0}")]
     Tls(String),
+    /// A token endpoint cannot listen.
+    #[error("the token endpoint cannot listen on 127.0.0.1: {0}")]
+    TokenEndpoint(io::Error),
     /// A setting of the builder is out of its range.
     #[error("{name} = {value}: {rule}")]
     BadSetting {

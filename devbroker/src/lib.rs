@@ -34,7 +34,8 @@
 //! OffsetFetch, InitProducerId, SaslHandshake and SaslAuthenticate (PLAIN, SCRAM, OAUTHBEARER with unsecured tokens, any
 //! mechanism that a test brings as a [`TokenServer`], logins that end and are renewed), with the feature `tls` under TLS
 //! too, each in every version of the [`Release`] it plays. It advertises nothing else. kcat, the Java client and
-//! kafka-python work with it, groups included.
+//! kafka-python work with it, groups included. The same feature has a `TokenEndpoint`, which gives OAUTHBEARER's tokens over
+//! https.
 //!
 //! Where Kafka checks, it checks: checksums, sequence numbers, generations, sessions, leaders and their epochs, with
 //! Kafka's own error codes. Each refusal is explained in a `tracing` event of this crate.
@@ -77,6 +78,8 @@ mod shared;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tls")]
+mod token_endpoint;
 
 pub use broker::{DevBroker, FaultHandle, LogRecord};
 pub use builder::Builder;
@@ -86,3 +89,5 @@ pub use release::Release;
 pub use sasl::{TokenServer, TokenStep};
 #[cfg(feature = "tls")]
 pub use tls::TlsVersion;
+#[cfg(feature = "tls")]
+pub use token_endpoint::TokenEndpoint;
