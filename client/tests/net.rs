@@ -40,7 +40,7 @@ async fn an_unreachable_cluster_says_what_each_server_said() {
     let error = builder(servers.clone()).connect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connect);
     let text = error.to_string();
-    for part in [servers[0].as_str(), servers[1].as_str(), "none of 2", "refused", "is the broker running"] {
+    for part in [servers[0].as_str(), servers[1].as_str(), "none of 2", "refused", "is the server running"] {
         assert!(text.contains(part), "{part:?} is missing in: {text}");
     }
 }

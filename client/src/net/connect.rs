@@ -135,7 +135,7 @@ async fn resolve(server: &Server) -> Result<Vec<SocketAddr>, Error> {
 
 fn cannot_connect(said: &[String], kind: io::ErrorKind) -> Error {
     let advice = match kind {
-        io::ErrorKind::ConnectionRefused => "nothing listens there: is the broker running, and is the port right?",
+        io::ErrorKind::ConnectionRefused => "nothing listens there: is the server running, and is the port right?",
         _ => "check the address and the way to it",
     };
     Error::new(ErrorKind::Connect, format!("cannot connect: {}", said.join(", "))).advice(advice)

@@ -25,6 +25,7 @@ use super::stream::Socket;
 use crate::config::tls::{TlsIdentity, TlsOptions, TlsSession, TlsVersion, TrustedCa};
 use crate::error::{Error, ErrorKind};
 use crate::kerberos::time::KerberosTime;
+pub(crate) use failure::Peer;
 use files::Stamp;
 
 /// Room for four full records.
@@ -37,6 +38,7 @@ const SOON: Duration = Duration::from_hours(30 * 24);
 /// The options, checked, and what was read for them.
 pub(crate) struct Tls {
     options: TlsOptions,
+    peer: Peer,
     provider: Arc<CryptoProvider>,
     name: Option<ServerName<'static>>,
     loaded: Mutex<Loaded>,
@@ -51,8 +53,13 @@ struct Loaded {
 }
 
 impl Tls {
-    /// Reads everything. The error has a line for each thing that is wrong.
+    /// For brokers. Reads everything. The error has a line for each thing that is wrong.
     pub(crate) fn new(options: TlsOptions) -> Result<Self, Vec<String>> {
+        Self::with(Peer::Broker, options)
+    }
+
+    /// The same for any peer.
+    pub(crate) fn with(peer: Peer, options: TlsOptions) -> Result<Self, Vec<String>> {
         let provider = provider::provider().map_err(|e| vec![e])?;
         let mut problems = Vec::new();
         if options.min_version > options.max_version {
@@ -64,7 +71,7 @@ impl Tls {
             None
         });
         match load(&options, &provider) {
-            Ok(loaded) if problems.is_empty() => Ok(Self { options, provider, name, loaded: Mutex::new(loaded) }),
+            Ok(loaded) if problems.is_empty() => Ok(Self { options, peer, provider, name, loaded: Mutex::new(loaded) }),
             Ok(_) => Err(problems),
             Err(more) => Err(problems.into_iter().chain(more).collect()),
         }
@@ -73,9 +80,13 @@ impl Tls {
     /// Says loudly what must not be overlooked. Called at each start.
     pub(crate) fn warn(&self) {
         if self.options.insecure_skip_verification {
+            let whose = match self.peer {
+                Peer::Broker => "brokers' certificates are",
+                Peer::TokenEndpoint => "the token endpoint's certificate is",
+            };
             tracing::warn!(
-                "insecure_skip_verification is on: brokers' certificates are not verified, anyone on the way can read and \
-                 change all that is sent"
+                "insecure_skip_verification is on: {whose} not verified, anyone on the way can read and change all that is \
+                 sent"
             );
         }
     }
@@ -85,7 +96,7 @@ impl Tls {
         let name = match &self.name {
             Some(name) => name.clone(),
             None => server_name(host).map_err(|e| {
-                Error::new(ErrorKind::Config, e).advice("set the server name that the broker's certificate has")
+                Error::new(ErrorKind::Config, e).advice("set the server name that the server's certificate has")
             })?,
         };
         let this = self.clone();
@@ -96,9 +107,12 @@ impl Tls {
             TlsConnector::from(config).connect_with(name, socket, |tls| tls.set_buffer_limit(Some(WRITE_AHEAD)));
         connecting.await.map_err(|e| match e.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-                Error::new(ErrorKind::Disconnected, "the peer closed the connection in the TLS handshake")
-                    .advice("a listener without TLS closes like this: is it the broker's TLS port?")
-                    .with_source(e)
+                let message = "the peer closed the connection in the TLS handshake";
+                let advice = match self.peer {
+                    Peer::Broker => "a listener without TLS closes like this: is it the broker's TLS port?",
+                    Peer::TokenEndpoint => "a server without TLS closes like this: is it its port for https?",
+                };
+                Error::new(ErrorKind::Disconnected, message).advice(advice).with_source(e)
             }
             _ => self.explain(e),
         })
@@ -115,10 +129,12 @@ impl Tls {
 
     /// What an I/O error on a stream means that came through the handshake.
     pub(crate) fn explain(&self, error: io::Error) -> Error {
-        match failure::cause(&error) {
-            Some(cause) => failure::explain(cause, &self.options),
-            None => super::connect::broken(error),
-        }
+        self.explanation(&error).unwrap_or_else(|| super::connect::broken(error))
+    }
+
+    /// The same, if it is an error of TLS.
+    pub(crate) fn explanation(&self, error: &io::Error) -> Option<Error> {
+        failure::cause(error).map(|cause| failure::explain(cause, &self.options, self.peer))
     }
 
     /// Whether this client has something to show.

@@ -1,22 +1,24 @@
 //! Tokens from an OAuth 2 token endpoint by the client credentials grant (RFC 6749 §4.4), over HTTP/1.1.
 
+use std::error::Error as StdError;
 use std::fmt;
-use std::sync::Arc;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, LOCATION};
 use hyper::{StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use super::connect::{Stage, dial};
-use super::tls::Tls;
+use super::tls::{Peer, Tls};
 use crate::config::Server;
 use crate::error::{Error, ErrorKind};
 use crate::sasl::{BearerToken, TokenEndpoint, shown};
@@ -34,13 +36,15 @@ pub(crate) struct Endpoint {
     authority: String,
     path: String,
     secure: bool,
-    /// Certificates are read when they are first needed.
-    tls: OnceCell<Arc<Tls>>,
+    /// Made once; from then on it reads its files again when they have changed.
+    tls: OnceLock<Arc<Tls>>,
 }
 
 /// What an endpoint answered.
 struct Answer {
     status: StatusCode,
+    /// Where a redirect leads.
+    location: Option<String>,
     body: Zeroizing<Vec<u8>>,
 }
 
@@ -65,15 +69,42 @@ impl Endpoint {
         let server = Server::new(host, authority.port_u16().unwrap_or(if secure { 443 } else { 80 }));
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let authority = authority.as_str().to_owned();
-        Ok(Self { settings, server, authority, path, secure, tls: OnceCell::new() })
+        Ok(Self { settings, server, authority, path, secure, tls: OnceLock::new() })
     }
 
-    /// Asks for a token.
+    /// Reads the certificates, and says loudly what must not be overlooked. Called at each start.
+    pub(crate) fn open(&self) -> Result<(), String> {
+        if is_exposed(&self.settings.url) {
+            tracing::warn!(
+                "{self} is asked over plain http: anyone on the way can read the client's secret and the tokens; write \
+                 https:// if it has that"
+            );
+        }
+        if self.secure {
+            self.tls()?.warn();
+        }
+        Ok(())
+    }
+
+    fn tls(&self) -> Result<&Arc<Tls>, String> {
+        if let Some(tls) = self.tls.get() {
+            return Ok(tls);
+        }
+        let made = Tls::with(Peer::TokenEndpoint, self.settings.tls.clone());
+        let wrong =
+            |lines: Vec<String>| lines.iter().map(|line| format!("{self}: {line}")).collect::<Vec<_>>().join("\n");
+        let made = made.map_err(wrong)?;
+        // Another clone may have been quicker.
+        Ok(self.tls.get_or_init(|| Arc::new(made)))
+    }
+
+    /// Asks for a token. The secret leaves this machine only when the endpoint has shown a certificate that is believed.
     pub(crate) async fn fetch(&self) -> Result<BearerToken, Error> {
         let at = |e: Error| e.at_endpoint(&self.to_string());
         let socket = dial(&self.server, CONNECT_TIMEOUT, &Stage::default()).await.map_err(at)?;
         let answer = if self.secure {
-            let stream = self.tls().await?.connect(socket, &self.server.host).await.map_err(at)?;
+            let tls = self.tls().map_err(|wrong| Error::new(ErrorKind::Config, wrong))?;
+            let stream = tls.connect(socket, &self.server.host).await.map_err(at)?;
             self.ask(stream).await
         } else {
             self.ask(socket).await
@@ -81,28 +112,16 @@ impl Endpoint {
         self.token(&answer?)
     }
 
-    async fn tls(&self) -> Result<&Arc<Tls>, Error> {
-        let make = || async {
-            let options = self.settings.tls.clone();
-            let made = tokio::task::spawn_blocking(move || Tls::new(options)).await;
-            let made = made.map_err(|e| Error::new(ErrorKind::Tls, e.to_string()))?;
-            made.map(Arc::new).map_err(|wrong| Error::new(ErrorKind::Config, wrong.join("\n")))
-        };
-        self.tls.get_or_try_init(make).await
-    }
-
     async fn ask(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Answer, Error> {
-        let broken = |e: &dyn fmt::Display| {
-            Error::new(ErrorKind::Disconnected, format!("{self} gave no answer: {e}")).advice("is this an HTTP server?")
-        };
         let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| broken(&e))?;
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.broken(&e))?;
         let exchange = async {
-            let answer = sender.send_request(self.request()?).await.map_err(|e| broken(&e))?;
+            let answer = sender.send_request(self.request()?).await.map_err(|e| self.broken(&e))?;
             let status = answer.status();
+            let location = answer.headers().get(LOCATION).and_then(|to| to.to_str().ok()).map(shown);
             let body = Limited::new(answer.into_body(), ANSWER_LIMIT).collect().await;
-            let body = body.map_err(|e| broken(&e))?.to_bytes();
-            Ok(Answer { status, body: Zeroizing::new(body.to_vec()) })
+            let body = body.map_err(|e| self.broken(&*e))?.to_bytes();
+            Ok(Answer { status, location, body: Zeroizing::new(body.to_vec()) })
         };
         // The connection's own end says nothing that the exchange does not.
         tokio::pin!(exchange);
@@ -110,6 +129,19 @@ impl Endpoint {
             answer = &mut exchange => answer,
             _ = connection => exchange.await,
         }
+    }
+
+    /// An exchange without an answer. In TLS 1.3 a server refuses our certificate only after the handshake.
+    fn broken(&self, error: &(dyn StdError + 'static)) -> Error {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            let io = error.downcast_ref::<io::Error>().zip(self.tls.get());
+            if let Some(explained) = io.and_then(|(io, tls)| tls.explanation(io)) {
+                return explained.at_endpoint(&self.to_string());
+            }
+            cause = error.source();
+        }
+        Error::new(ErrorKind::Disconnected, format!("{self} gave no answer: {error}")).advice("is this an HTTP server?")
     }
 
     fn request(&self) -> Result<hyper::Request<Full<Bytes>>, Error> {
@@ -140,6 +172,9 @@ impl Endpoint {
     fn token(&self, answer: &Answer) -> Result<BearerToken, Error> {
         let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let field = |name: &str| json.get(name).and_then(serde_json::Value::as_str);
+        if answer.status.is_redirection() {
+            return Err(self.redirected(answer));
+        }
         if !answer.status.is_success() {
             let said = [field("error"), field("error_description")].into_iter().flatten().map(shown);
             let said = said.collect::<Vec<_>>().join(": ");
@@ -168,10 +203,33 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    fn redirected(&self, answer: &Answer) -> Error {
+        let to = answer.location.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
+        let message = format!(
+            "{self} gives no token: HTTP {} redirects{to}, which is not followed, so that the client's secret goes nowhere \
+             but to the configured URL",
+            answer.status.as_u16()
+        );
+        Error::new(ErrorKind::Authentication, message).advice("configure the URL that gives tokens")
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the token endpoint {}", shown(&self.settings.url))
     }
+}
+
+/// Whether what is said to this URL can be read on a network: plain http to another machine than this one (RFC 6761 §6.3).
+pub(crate) fn is_exposed(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    let here = match host.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    };
+    uri.scheme_str() == Some("http") && !here
 }
 
 /// `application/x-www-form-urlencoded`.

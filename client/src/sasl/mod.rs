@@ -89,7 +89,8 @@ impl Credentials {
     pub(crate) fn open(&self, connect_timeout: Duration) -> Result<(), String> {
         match self {
             Self::Kerberos(kerberos) => kerberos.open(connect_timeout),
-            Self::Plain(_) | Self::Scram(_) | Self::OauthBearer(_) => Ok(()),
+            Self::OauthBearer(tokens) => tokens.open(),
+            Self::Plain(_) | Self::Scram(_) => Ok(()),
         }
     }
 

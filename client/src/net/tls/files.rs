@@ -83,7 +83,7 @@ fn system() -> Result<RootCertStore, String> {
     let why = found.errors.first().map(|e| format!(" ({e})")).unwrap_or_default();
     Err(format!(
         "the system has no trusted authorities{why}; install them (Debian: ca-certificates), name them in SSL_CERT_FILE, or \
-         give the CA of the brokers"
+         give the CA"
     ))
 }
 

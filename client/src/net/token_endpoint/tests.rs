@@ -1,9 +1,13 @@
+use std::path::PathBuf;
 use std::sync::Mutex;
 
+use ottla_devbroker::TokenEndpoint as Https;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::TlsOptions;
+use crate::config::tls::{Pem, TlsIdentity, TrustedCa};
 
 /// An HTTP server that answers everything with these bytes and keeps what it was asked.
 async fn server(answer: String) -> (String, Arc<Mutex<String>>) {
@@ -82,7 +86,6 @@ async fn an_answer_without_a_good_token_is_refused_by_what_it_lacks() {
         (http("200 OK", "<html>"), "no access_token"),
         (http("200 OK", r#"{"access_token":"a b"}"#), "character"),
         (http("200 OK", r#"{"access_token":"a","token_type":"mac"}"#), "another type"),
-        (http("302 Found", ""), "HTTP 302"),
         ("220 smtp ready\r\n".to_owned(), "gave no answer"),
         (format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(600_000)), "gave no answer"),
     ] {
@@ -100,4 +103,138 @@ fn a_url_that_is_none_is_refused_with_the_right_form() {
     assert!(Endpoint::new(TokenEndpoint::new("https://h/x", "id", "")).is_err());
     let endpoint = Endpoint::new(TokenEndpoint::new("https://[::1]:8443/t", "id", "secret")).unwrap();
     assert_eq!((endpoint.server, endpoint.secure), (Server::new("::1", 8443), true));
+}
+
+fn testdata(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/tls").join(name)
+}
+
+fn text(name: &str) -> String {
+    std::fs::read_to_string(testdata(name)).unwrap()
+}
+
+fn trusting(ca: impl Into<PathBuf>) -> TlsOptions {
+    TlsOptions { ca: TrustedCa::Pem(Pem::file(ca)), ..TlsOptions::default() }
+}
+
+/// An endpoint over https that shows this certificate.
+async fn https(certificate: &str, client_ca: Option<&str>) -> Https {
+    Https::start(&text(certificate), &text("server.key"), client_ca.map(text).as_deref()).await.unwrap()
+}
+
+/// What asks it.
+fn asking(https: &Https, tls: TlsOptions) -> Endpoint {
+    let settings = TokenEndpoint { tls, ..TokenEndpoint::new(https.url(), "shop", "s e/cret") };
+    Endpoint::new(settings).unwrap()
+}
+
+#[tokio::test]
+async fn a_token_comes_over_https_from_an_endpoint_that_is_believed() {
+    let https = https("server.pem", None).await;
+    asking(&https, trusting(testdata("ca.pem"))).fetch().await.unwrap();
+    let basic = BASE64.encode("shop:s+e%2Fcret");
+    assert!(https.heard().contains(&basic), "{}", https.heard());
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_not_believed_is_told_why_and_hears_nothing() {
+    for (certificate, part) in [
+        ("expired.pem", "the endpoint's certificate expired at 2020-01-31 00:00:00 UTC"),
+        ("not-yet-valid.pem", "the endpoint's certificate is valid only from 2110-01-01"),
+        ("other-name.pem", "the endpoint's certificate is for elsewhere.test, *.elsewhere.test, not for localhost"),
+        ("other-ca-server.pem", "the endpoint's certificate comes from an authority that is not trusted here"),
+    ] {
+        let https = https(certificate, None).await;
+        let error = asking(&https, trusting(testdata("ca.pem"))).fetch().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
+        let told = error.to_string();
+        assert!(told.contains(&format!("the token endpoint {}: {part}", https.url())), "{told}");
+        assert!(!error.is_retriable() && !told.contains("s e/cret") && !told.contains("broker"), "{told}");
+        assert_eq!((https.connections(), https.heard().as_str()), (1, ""), "{certificate}");
+    }
+}
+
+#[tokio::test]
+async fn a_ca_that_changes_on_disk_counts_for_the_next_token() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("ca.pem");
+    std::fs::copy(testdata("ca.pem"), &ca).unwrap();
+    let https = https("server.pem", None).await;
+    let endpoint = asking(&https, trusting(&ca));
+    endpoint.fetch().await.unwrap();
+    // The endpoint moves to another authority before its clients have heard of it.
+    https.show(&text("other-ca-server.pem"), &text("server.key")).unwrap();
+    assert_eq!(endpoint.fetch().await.unwrap_err().kind(), ErrorKind::Tls);
+    std::fs::copy(testdata("other-ca.pem"), &ca).unwrap();
+    endpoint.fetch().await.unwrap();
+    // Half a file keeps nobody out.
+    std::fs::write(&ca, "-----BEGIN CERTIFICATE-----").unwrap();
+    endpoint.fetch().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_endpoint_that_misses_a_client_certificate_is_heard_and_satisfied() {
+    let https = https("server.pem", Some("ca.pem")).await;
+    let error = asking(&https, trusting(testdata("ca.pem"))).fetch().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
+    assert!(error.to_string().contains("the endpoint wants a client certificate, and none is set"), "{error}");
+    assert_eq!(https.heard(), "");
+    let pem = |name| Pem::file(testdata(name));
+    let identity = Some(TlsIdentity::new(pem("client-p256.pem"), pem("client-p256.key")));
+    asking(&https, TlsOptions { identity, ..trusting(testdata("ca.pem")) }).fetch().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_told_with_where_it_leads() {
+    let (first, second) = (https("server.pem", None).await, https("server.pem", None).await);
+    for status in ["301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Moved"] {
+        first.answer(&format!("{status}\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", second.url()));
+        let error = asking(&first, trusting(testdata("ca.pem"))).fetch().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Authentication);
+        let told = error.to_string();
+        assert!(told.contains(&format!("HTTP {}", &status[..3])), "{told}");
+        assert!(told.contains(&first.url()) && !told.contains("s e/cret"), "{told}");
+        assert!(told.contains(&format!("redirects to {}, which is not followed", second.url())), "{told}");
+    }
+    assert_eq!(second.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_port_without_tls_is_asked_for_no_token() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/token", listener.local_addr().unwrap());
+    let settings = TokenEndpoint { tls: trusting(testdata("ca.pem")), ..TokenEndpoint::new(&url, "shop", "secret") };
+    let endpoint = Endpoint::new(settings).unwrap();
+    let serving = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut heard = vec![0; 4096];
+        let len = stream.read(&mut heard).await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        // To the end of what the client says.
+        let _ = stream.read_to_end(&mut heard).await;
+        assert!(heard.starts_with(&[0x16, 3]) && len > 0, "a hello of TLS");
+        assert!(!String::from_utf8_lossy(&heard).contains("POST"));
+    };
+    let (fetched, ()) = tokio::join!(endpoint.fetch(), serving);
+    let error = fetched.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Tls, "{error}");
+    assert!(error.to_string().contains(&format!("{url}: what the peer says is no TLS")), "{error}");
+}
+
+#[test]
+fn what_is_wrong_with_the_certificates_is_said_at_the_start_with_the_endpoint() {
+    let settings = TokenEndpoint::new("https://id.test/token", "shop", "s e/cret");
+    let told = Endpoint::new(TokenEndpoint { tls: trusting("absent.pem"), ..settings }).unwrap().open().unwrap_err();
+    assert!(told.contains("https://id.test/token") && told.contains("absent.pem cannot be read"), "{told}");
+}
+
+#[test]
+fn only_plain_http_to_another_machine_is_exposed() {
+    for url in ["http://id.example.org/t", "http://localhost.example.org/t", "http://10.0.0.1/", "http://[::2]:80/t"] {
+        assert!(is_exposed(url), "{url}");
+    }
+    for url in ["https://id.example.org/t", "http://localhost:80/t", "http://127.8.8.8/t", "http://[::1]:80/t", "x", ""]
+    {
+        assert!(!is_exposed(url), "{url}");
+    }
 }

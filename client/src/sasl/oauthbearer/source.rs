@@ -18,7 +18,7 @@ use super::token::{BearerToken, Cached, MAX_LEN};
 use super::{Exchange, extension_problem};
 use crate::TlsOptions;
 use crate::error::{Error, ErrorKind};
-use crate::net::token_endpoint::Endpoint;
+use crate::net::token_endpoint::{self, Endpoint};
 
 /// A token to come.
 pub type TokenFuture<'a> =
@@ -44,14 +44,16 @@ pub struct OauthBearer {
 /// A token endpoint of OpenID Connect or plain OAuth 2, asked with the client credentials grant (RFC 6749 §4.4).
 #[derive(Debug, Clone)]
 pub struct TokenEndpoint {
-    /// Where it is: `https://host[:port]/path`, or `http://` where nobody listens in between. Redirects are not followed.
+    /// Where it is: `https://host[:port]/path`, or `http://` where nobody listens in between, of which a warning is logged at
+    /// each start unless the host is this machine. Redirects are not followed: the secret goes nowhere else.
     pub url: String,
     /// The client's id.
     pub client_id: String,
     pub(crate) client_secret: Secret,
     /// What is asked for, several parts with blanks between; `None` for what the endpoint gives by itself.
     pub scope: Option<String>,
-    /// How `https` is protected. Default: the system's authorities.
+    /// How `https` is protected. Default: the system's authorities. The files are read at the start, and again when they
+    /// change.
     pub tls: TlsOptions,
 }
 
@@ -92,6 +94,11 @@ impl TokenEndpoint {
             scope: None,
             tls: TlsOptions::default(),
         }
+    }
+
+    /// Whether the client's secret and the tokens can be read on a network: plain `http` to another machine than this one.
+    pub fn is_exposed(&self) -> bool {
+        token_endpoint::is_exposed(&self.url)
     }
 }
 
@@ -164,6 +171,14 @@ impl Tokens {
 
     pub(crate) fn problem(&self) -> Option<String> {
         self.0.problem.clone()
+    }
+
+    /// Reads what has to be there from the start. A token file is no such thing: who writes it may come later.
+    pub(crate) fn open(&self) -> Result<(), String> {
+        match &self.0.origin {
+            Origin::Endpoint(endpoint) => endpoint.open(),
+            Origin::Provider(_) | Origin::File(_) | Origin::Nowhere => Ok(()),
+        }
     }
 
     pub(crate) async fn exchange(&self) -> Result<Exchange, Error> {
