@@ -1,15 +1,16 @@
 //! `auth = { … }` of a Kafka connection: the login.
 
-use ottla_client::ScramHash;
+use ottla_client::{ScramHash, TokenEndpoint};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::connection::secret;
+use super::connection::{present, secret};
 use super::kerberos;
 use super::keys::{self, Section};
 use super::mistake::Mistake;
 use super::model::{Account, Auth, Mechanism, Oauth, TokenSource};
 use super::read::{Reader, Table, Text};
+use super::tls;
 
 pub(super) const MECHANISMS: [(&str, Mechanism); 5] = [
     ("plain", Mechanism::Plain),
@@ -25,7 +26,10 @@ const ACCOUNT: &[&str] = &["username", "password"];
 pub(super) const TICKETS: &[&str] = &["principal", "keytab", "ccache", "krb5_conf", "service_name", "service_realm"];
 /// The keys of tokens.
 pub(super) const TOKENS: &[&str] =
-    &["token_file", "token_endpoint", "client_id", "client_secret", "scope", "extensions"];
+    &["token_file", "token_endpoint", "token_endpoint_ca", "client_id", "client_secret", "scope", "extensions"];
+
+/// Those of them that mean nothing without `token_endpoint`.
+const OF_ENDPOINTS: &[&str] = &["token_endpoint_ca", "client_id", "client_secret", "scope"];
 
 pub(super) fn auth(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Auth> {
     let fields = reader.table("auth", value)?;
@@ -84,7 +88,7 @@ fn oauth(reader: &mut Reader<'_>, table: &Table<'_, '_>, meant: &[&'static str])
     let extensions = table.fields.get("extensions").map_or(Some(Vec::new()), |value| extensions(reader, value));
     let source = match (table.fields.get("token_file"), table.fields.get("token_endpoint")) {
         (Some(file), None) => {
-            out_of_place_beside(reader, table, "token_file", &["client_id", "client_secret", "scope"]);
+            out_of_place_beside(reader, table, "token_file", OF_ENDPOINTS);
             reader.filled_text("token_file", file).map(|path| TokenSource::File(path.value.into()))
         }
         (None, Some(endpoint)) => token_endpoint(reader, table, meant, endpoint),
@@ -119,16 +123,27 @@ fn token_endpoint(
     value: &Spanned<DeValue<'_>>,
 ) -> Option<TokenSource> {
     let url = reader.filled_text("token_endpoint", value).and_then(|url| checked_url(reader, url));
+    let ca = table.fields.get("token_endpoint_ca");
+    let ca = ca.map(|value| endpoint_ca(reader, value, url.as_deref()));
     let client_id = reader.required(table, "client_id", meant);
     let client_id = client_id.and_then(|value| reader.filled_text("client_id", value));
     let client_secret = reader.required(table, "client_secret", meant);
     let client_secret = client_secret.and_then(|value| secret(reader, "client_secret", value));
     let scope = table.fields.get("scope").map(|value| reader.filled_text("scope", value));
-    let scope = match scope {
-        Some(text) => Some(text?.value),
-        None => None,
-    };
-    Some(TokenSource::Endpoint { url: url?, client_id: client_id?.value, client_secret: client_secret?, scope })
+    let scope = present(scope)?.map(|text| text.value);
+    let (client_id, client_secret) = (client_id?.value, client_secret?);
+    Some(TokenSource::Endpoint { url: url?, ca: present(ca)?, client_id, client_secret, scope })
+}
+
+/// The authorities that the endpoint is believed by, which are read to see whether they are some.
+fn endpoint_ca(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>, url: Option<&str>) -> Option<String> {
+    let ca = reader.filled_text("token_endpoint_ca", value)?;
+    if url.is_some_and(|url| url.starts_with("http://")) {
+        let message = "`token_endpoint_ca` does not apply to a `token_endpoint` without TLS";
+        reader.push(Mistake::error(ca.at, message).help("leave it out, or write https:// if the endpoint has it"));
+        return None;
+    }
+    tls::try_ca(reader, &ca.value, &ca.at).then_some(ca.value)
 }
 
 fn checked_url(reader: &mut Reader<'_>, url: Text) -> Option<String> {
@@ -145,8 +160,7 @@ fn checked_url(reader: &mut Reader<'_>, url: Text) -> Option<String> {
         reader.push(Mistake::error(url.at, message).help("use `client_id` and `client_secret`"));
         return None;
     }
-    let local = ["localhost", "127.", "[::1]"].iter().any(|local| rest.starts_with(local));
-    if url.value.starts_with("http://") && !local {
+    if TokenEndpoint::new(&url.value, "", "").is_exposed() {
         let message = "the client's secret and the token go to `token_endpoint` unencrypted";
         reader.push(Mistake::warning(url.at.clone(), message).help("write https:// if the endpoint has it"));
     }

@@ -89,7 +89,7 @@ fn kafka(reader: &mut Reader<'_>, table: &Table<'_, '_>, meant: &[&'static str])
 }
 
 /// `None` for what is there and could not be read.
-fn present<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+pub(super) fn present<T>(read: Option<Option<T>>) -> Option<Option<T>> {
     match read {
         None => Some(None),
         Some(read) => read.map(Some),

@@ -9,6 +9,7 @@ use ottla_client::{ClientBuilder, OauthBearer, ScramHash, TlsOptions, TokenEndpo
 use ottla_protocol::compression::Compression;
 
 pub use super::kerberos::{Kerberos, KerberosCredential, Krb5Conf};
+pub use super::tls::trusted;
 pub use super::topics::{ExpressionError, TopicExpression};
 use crate::secret::Secret;
 
@@ -247,6 +248,8 @@ pub enum TokenSource {
     Endpoint {
         /// `https://host/path`.
         url: String,
+        /// Whose word counts for it, in the forms of [`trusted`]; `None` for the system's authorities.
+        ca: Option<String>,
         /// The client's id.
         client_id: String,
         /// Its secret.
@@ -324,9 +327,10 @@ impl Oauth {
     pub(crate) fn options(&self) -> OauthBearer {
         let options = match &self.source {
             TokenSource::File(path) => OauthBearer::file(path),
-            TokenSource::Endpoint { url, client_id, client_secret, scope } => {
+            TokenSource::Endpoint { url, ca, client_id, client_secret, scope } => {
                 let mut endpoint = TokenEndpoint::new(url, client_id, client_secret.expose());
                 endpoint.scope.clone_from(scope);
+                endpoint.tls.ca = ca.as_deref().map(trusted).unwrap_or_default();
                 OauthBearer::endpoint(endpoint)
             }
         };

@@ -1,9 +1,10 @@
 //! `tls` of a connection: which certificates are believed and shown. The files are read here and put together as a
 //! connection would do it, without opening one.
 
+use std::ops::Range;
 use std::time::SystemTime;
 
-use ottla_client::{Pem, TlsIdentity, TlsOptions, TlsVersion, TrustedCa};
+use ottla_client::{Error, Pem, TlsIdentity, TlsOptions, TlsVersion, TrustedCa};
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -47,11 +48,35 @@ fn text(reader: &mut Reader<'_>, table: &Table<'_, '_>, name: &'static str) -> O
 }
 
 fn ca(reader: &mut Reader<'_>, table: &Table<'_, '_>) -> TrustedCa {
-    let Some(ca) = text(reader, table, "ca") else { return TrustedCa::System };
-    if std::fs::metadata(&ca).is_ok_and(|found| found.is_dir()) {
+    text(reader, table, "ca").as_deref().map(trusted).unwrap_or_default()
+}
+
+/// Authorities as a file names them: a PEM file, a directory of them, or the PEM text itself.
+pub fn trusted(ca: &str) -> TrustedCa {
+    if std::fs::metadata(ca).is_ok_and(|found| found.is_dir()) {
         return TrustedCa::Directory(ca.into());
     }
-    TrustedCa::Pem(pem(ca))
+    TrustedCa::Pem(pem(ca.to_owned()))
+}
+
+/// Reads authorities that stand apart from a connection's `tls`. What is wrong is said at `at`.
+pub(super) fn try_ca(reader: &mut Reader<'_>, ca: &str, at: &Range<usize>) -> bool {
+    let options = TlsOptions { ca: trusted(ca), ..TlsOptions::default() };
+    tell(reader, options.check(SystemTime::now()), at)
+}
+
+/// Says what a check came to; whether it was good.
+fn tell(reader: &mut Reader<'_>, checked: Result<Vec<String>, Error>, at: &Range<usize>) -> bool {
+    let good = checked.is_ok();
+    let text = match checked {
+        Ok(soon) => soon.join("\n"),
+        Err(error) => error.to_string(),
+    };
+    for line in text.lines() {
+        let (at, line) = (at.clone(), whole(line));
+        reader.push(if good { Mistake::warning(at, line) } else { Mistake::error(at, line) });
+    }
+    good
 }
 
 fn pem(text: String) -> Pem {
@@ -103,25 +128,12 @@ fn skip_verification(reader: &mut Reader<'_>, table: &Table<'_, '_>) -> bool {
 fn try_out(reader: &mut Reader<'_>, table: &Table<'_, '_>, options: &TlsOptions) -> bool {
     let now = SystemTime::now();
     let without_identity = TlsOptions { identity: None, ..options.clone() };
-    let checked = match without_identity.check(now) {
-        Ok(_) => options.check(now).map_err(|error| ("cert", error)),
-        Err(error) => Err(("ca", error)),
+    let (key, checked) = match without_identity.check(now) {
+        Ok(_) => ("cert", options.check(now)),
+        Err(error) => ("ca", Err(error)),
     };
-    match checked {
-        Ok(soon) => {
-            for sentence in soon {
-                reader.push(Mistake::warning(table.at.clone(), whole(&sentence)));
-            }
-            true
-        }
-        Err((key, error)) => {
-            let at = table.fields.get(key).map_or(table.at.clone(), Spanned::span);
-            for line in error.to_string().lines() {
-                reader.push(Mistake::error(at.clone(), whole(line)));
-            }
-            false
-        }
-    }
+    let at = table.fields.get(key).filter(|_| checked.is_err()).map_or(table.at.clone(), Spanned::span);
+    tell(reader, checked, &at)
 }
 
 /// A message with a path in it, which may be long and must not be cut.

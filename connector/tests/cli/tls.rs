@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ottla_devbroker::{Builder, DevBroker};
+use ottla_devbroker::{Builder, DevBroker, TokenEndpoint};
 
 use super::connections::{kafka, outcome, test};
 use super::{finish, ottla, project};
@@ -94,4 +94,60 @@ async fn records_are_copied_through_tls() {
     });
     assert_eq!(copied.await.unwrap(), "{\"a\":1}\n{\"a\":2}\n");
     assert_eq!(broker.log("orders", 0).unwrap().len(), 2);
+}
+
+/// A token endpoint that shows this certificate.
+async fn endpoint(certificate: &str) -> TokenEndpoint {
+    let text = |name: &str| std::fs::read_to_string(path(name)).unwrap();
+    TokenEndpoint::start(&text(certificate), &text("server.key"), None).await.unwrap()
+}
+
+fn tokens_of(url: &str, more: &str) -> String {
+    let login = "client_id = \"shop\", client_secret = \"${env:PLANTED}\"";
+    format!(
+        "topics = \"orders\"\nauth = {{ mechanism = \"oauthbearer\", token_endpoint = \"{url}\", {login}{more} }}\n"
+    )
+}
+
+fn believing(ca: &str) -> String {
+    format!(", token_endpoint_ca = \"{}\"", path(ca).display())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_from_an_endpoint_over_https_logs_in() {
+    let broker = DevBroker::builder().sasl_oauthbearer().start().await.unwrap();
+    broker.create_topic("orders", 1).unwrap();
+    let endpoint = endpoint("server.pem").await;
+    let auth = tokens_of(&endpoint.url(), &believing("ca.pem"));
+    let (steps, printed) = test(kafka(&broker.bootstrap()[0], &auth), 0).await;
+    assert_eq!(outcome(&steps, "SASL"), "pass", "{printed}");
+    assert!(endpoint.heard().contains("grant_type=client_credentials"), "{}", endpoint.heard());
+    broker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_gives_no_token_fails_the_login_with_its_reason_and_its_fix() {
+    let broker = DevBroker::builder().sasl_oauthbearer().start().await.unwrap();
+    let redirecting = endpoint("server.pem").await;
+    redirecting.answer("302 Found\r\nLocation: https://elsewhere.test/\r\nContent-Length: 0\r\n\r\n");
+    let away = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let owner = "check `token_endpoint` and `token_endpoint_ca` of `auth` with the endpoint's owner";
+    for (endpoint, more, reason, fix) in [
+        (endpoint("expired.pem").await, believing("ca.pem"), "the endpoint's certificate expired at 2020-01-31", owner),
+        (endpoint("other-name.pem").await, believing("ca.pem"), "is for elsewhere.test", owner),
+        (endpoint("server.pem").await, believing("other-ca.pem"), "authority that is not trusted here", owner),
+        (endpoint("server.pem").await, String::new(), "authorit", "add `token_endpoint_ca = "),
+        (redirecting, believing("ca.pem"), "302 redirects to https://elsewhere.test/", "where the token comes from"),
+    ] {
+        let (steps, printed) = test(kafka(&broker.bootstrap()[0], &tokens_of(&endpoint.url(), &more)), 3).await;
+        assert_eq!((outcome(&steps, "TLS"), outcome(&steps, "SASL")), ("skipped", "fail"), "{printed}");
+        // In JSON a quote has a backslash before it.
+        let told = printed.replace("\\\"", "\"");
+        assert!(told.contains(reason) && told.contains(fix) && told.contains(&endpoint.url()), "{told}");
+    }
+    let auth = tokens_of(&format!("https://{away}/token"), &believing("ca.pem"));
+    let (steps, printed) = test(kafka(&broker.bootstrap()[0], &auth), 3).await;
+    assert_eq!(outcome(&steps, "SASL"), "fail", "{printed}");
+    assert!(printed.contains("refused") && printed.contains("that this machine can reach the endpoint"), "{printed}");
+    broker.shutdown().await;
 }

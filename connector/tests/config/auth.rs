@@ -1,7 +1,9 @@
 //! `auth`: each mechanism with its own keys, and what is said when they do not fit.
 
-use ottla_client::ScramHash;
-use ottla_connector::config::{Account, Auth, Kind, Oauth, TokenSource};
+use std::path::Path;
+
+use ottla_client::{ScramHash, TrustedCa};
+use ottla_connector::config::{Account, Auth, Kind, Oauth, TokenSource, trusted};
 use ottla_connector::secret::Secret;
 
 use super::{PLANTED, check, reports};
@@ -48,6 +50,7 @@ fn tokens_come_from_a_file_or_an_endpoint() {
     );
     let source = TokenSource::Endpoint {
         url: "https://id.example.org/token".to_owned(),
+        ca: None,
         client_id: "etl".to_owned(),
         client_secret: Secret::new(PLANTED),
         scope: Some("kafka".to_owned()),
@@ -130,9 +133,57 @@ fn a_clients_secret_in_the_file_or_on_an_open_line_is_a_warning() {
     let auth = r#"{ mechanism = "oauthbearer", token_endpoint = "http://id.example.org/t", client_id = "x", client_secret = "hunter2" }"#;
     let report = said(auth);
     assert!(report.contains("warning: the client secret stands in the file"), "{report}");
-    assert!(
-        report.contains("warning: the client's secret and the token go to `token_endpoint` unencrypted"),
-        "{report}"
-    );
+    let open = "warning: the client's secret and the token go to `token_endpoint` unencrypted";
+    assert!(report.contains(open), "{report}");
     assert!(check(&file(auth)).config.is_some());
+    for (host, is_open) in [("localhost.example.org", true), ("127.0.0.1.example.org", true), ("127.0.0.1:80", false)] {
+        assert_eq!(said(&auth.replace("id.example.org", host)).contains(open), is_open, "{host}");
+    }
+}
+
+/// An endpoint, with this beside it.
+fn endpoint(more: &str) -> String {
+    let login = r#"client_id = "x", client_secret = "${env:SECRET}""#;
+    format!(r#"{{ mechanism = "oauthbearer", token_endpoint = "https://id.example.org/t", {login}, {more} }}"#)
+}
+
+fn testdata(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/tls").join(name).display().to_string()
+}
+
+#[test]
+fn the_authority_of_a_token_endpoint_is_a_file_a_directory_or_a_text() {
+    let text = std::fs::read_to_string(testdata("ca.pem")).unwrap();
+    let of = |written: &str| {
+        let Auth::OauthBearer(oauth) = read(&endpoint(&format!("token_endpoint_ca = {written}"))) else { panic!() };
+        let TokenSource::Endpoint { ca, .. } = oauth.source else { panic!("an endpoint") };
+        trusted(&ca.unwrap())
+    };
+    assert!(matches!(of(&format!("{:?}", testdata("ca.pem"))), TrustedCa::Pem(pem) if pem.path().is_some()));
+    assert!(matches!(of(&format!("{:?}", testdata(""))), TrustedCa::Directory(_)));
+    assert!(matches!(of(&format!("'''\n{text}'''")), TrustedCa::Pem(pem) if pem.path().is_none()));
+}
+
+#[test]
+fn an_authority_of_a_token_endpoint_that_is_none_is_named_at_its_key() {
+    let key = testdata("client-p256.key");
+    for (written, part) in [
+        ("token_endpoint_ca = \"absent.pem\"".to_owned(), "the CA absent.pem: absent.pem cannot be read"),
+        (format!("token_endpoint_ca = {key:?}"), "holds no certificate"),
+        ("token_endpoint_ca = \"\"".to_owned(), "`token_endpoint_ca` is empty"),
+        ("token_endpoint_ca = 7".to_owned(), "`token_endpoint_ca` has to be a text in quotes"),
+        (format!("token_endpoint_cert = {key:?}"), "write `token_endpoint_ca`"),
+        (format!("tokenendpoint_ca = {key:?}"), "write `token_endpoint_ca`"),
+    ] {
+        let report = said(&endpoint(&written));
+        assert!(report.contains(part) && report.contains("error: 1 mistake"), "{written}\n{report}");
+        assert!(report.contains(" --> shop.toml:4:"), "{report}");
+    }
+    let beside = r#"{ mechanism = "oauthbearer", token_file = "/t", token_endpoint_ca = "ca.pem" }"#;
+    assert!(said(beside).contains("`token_endpoint_ca` does not apply beside `token_file`"));
+    let other = r#"{ mechanism = "plain", username = "u", password = "${env:SECRET}", token_endpoint_ca = "ca.pem" }"#;
+    assert!(said(other).contains("`token_endpoint_ca` does not apply to the mechanism \"plain\""));
+    let open =
+        endpoint(&format!("token_endpoint_ca = {:?}", testdata("ca.pem"))).replace("https://id.", "http://localhost.");
+    assert!(said(&open).contains("`token_endpoint_ca` does not apply to a `token_endpoint` without TLS"));
 }

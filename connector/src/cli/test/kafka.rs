@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::steps::Steps;
 use super::{Wanted, tls};
 use crate::config::address;
-use crate::config::{AckLevel, Auth, Kafka};
+use crate::config::{AckLevel, Auth, Kafka, TokenSource};
 use crate::mode;
 
 const DNS: &str = "DNS";
@@ -161,16 +161,17 @@ async fn log_in(
     let connected = within(limit, builder.connect()).await;
     if let Err(problem) = &connected
         && problem.kind == Some(ErrorKind::Tls)
+        && !problem.login
     {
-        // In TLS 1.3 a broker refuses a client's certificate only after the handshake.
+        // In TLS 1.3 a broker refuses a client's certificate only after the handshake. During the login it is a token endpoint.
         steps.fail(TLS, problem.text.clone(), tls::help(kafka.tls.is_some()));
         steps.skip_all(&[SASL, VERSIONS]);
         return None;
     }
     steps.append(protected);
     match (&connected, auth) {
-        (Err(problem), Some(auth)) if problem.login || problem.kind == Some(ErrorKind::Authentication) => {
-            steps.fail(SASL, problem.text.clone(), login_help(auth, problem.code));
+        (Err(problem), Some(auth)) if is_of_login(problem) => {
+            steps.fail(SASL, problem.text.clone(), login_help(auth, problem));
             steps.skip_all(&[VERSIONS]);
             return None;
         }
@@ -190,6 +191,11 @@ async fn log_in(
     }
 }
 
+/// Servers and `tls` were good before, so options that cannot be used are those of the login.
+fn is_of_login(problem: &Problem) -> bool {
+    problem.login || matches!(problem.kind, Some(ErrorKind::Authentication | ErrorKind::Config))
+}
+
 fn logged_in(steps: &mut Steps, auth: &Auth, unread: bool) {
     let detail = format!("logged in with {} {}", auth.mechanism().name(), auth.who());
     if unread || matches!(auth, Auth::Scram(..) | Auth::Kerberos(_)) {
@@ -203,8 +209,8 @@ fn logged_in(steps: &mut Steps, auth: &Auth, unread: bool) {
 }
 
 /// What to do about a login that failed; the reason stands beside it.
-fn login_help(auth: &Auth, code: Option<ErrorCode>) -> &'static str {
-    match (code, auth) {
+fn login_help(auth: &Auth, problem: &Problem) -> &'static str {
+    match (problem.code, auth) {
         (Some(ErrorCode::UNSUPPORTED_SASL_MECHANISM), _) => {
             "set `auth.mechanism` to one that the broker has, or have the cluster's owner enable this one"
         }
@@ -215,12 +221,26 @@ fn login_help(auth: &Auth, code: Option<ErrorCode>) -> &'static str {
         (_, Auth::Scram(..)) => {
             "check `username` and `password`; `kafka-configs --describe --entity-type users` shows which SCRAM hashes a user has"
         }
-        (_, Auth::OauthBearer(_)) => {
-            "check where the token comes from, that it is for this cluster, and this machine's clock"
-        }
+        (_, Auth::OauthBearer(oauth)) => token_help(&oauth.source, problem.kind),
         (_, Auth::Kerberos(_)) => {
             "with the same krb5.conf, `kinit` (`kinit -kt KEYTAB PRINCIPAL`) shows whether the login is at fault, `kvno kafka/HOST` whether the broker's principal is"
         }
+    }
+}
+
+/// The broker is connected by then: whatever cannot be reached or believed is the token endpoint.
+fn token_help(source: &TokenSource, kind: Option<ErrorKind>) -> &'static str {
+    match (source, kind) {
+        (TokenSource::Endpoint { ca: None, .. }, Some(ErrorKind::Tls | ErrorKind::Config)) => {
+            "if the endpoint's authority is not one of the system's, add `token_endpoint_ca = \"ca.pem\"` to `auth`; else ask the endpoint's owner"
+        }
+        (TokenSource::Endpoint { .. }, Some(ErrorKind::Tls | ErrorKind::Config)) => {
+            "check `token_endpoint` and `token_endpoint_ca` of `auth` with the endpoint's owner"
+        }
+        (TokenSource::Endpoint { .. }, Some(ErrorKind::Resolve | ErrorKind::Connect)) => {
+            "check `token_endpoint` of `auth`, and that this machine can reach the endpoint"
+        }
+        _ => "check where the token comes from, that it is for this cluster, and this machine's clock",
     }
 }
 

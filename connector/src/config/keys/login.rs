@@ -79,6 +79,17 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         section: Section::Auth,
+        name: "token_endpoint_ca",
+        kinds: KAFKA,
+        original: "",
+        words: &[],
+        absent: Absent::Default("the system's authorities"),
+        about: "whose word counts for the token endpoint: a PEM file, a directory of them, or the PEM text itself",
+        also: &["token_endpoint_ca_file", "token_ca", "oauth_ca", "https.ca.location", "sasl.oauthbearer.ca"],
+        also_words: &[],
+    },
+    Key {
+        section: Section::Auth,
         name: "client_id",
         kinds: KAFKA,
         original: "",
