@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use net_support::unsecured;
-use ottla_brokers::{Certificates, Error, Kafka, KafkaOptions, Kdc, Listener, Release};
+use ottla_brokers::{Certificates, Error, Kafka, KafkaOptions, Kdc, Listener, Release, skipped};
 use ottla_client::{
     BearerToken, Client, ClientBuilder, ConsumerOptions, ErrorKind, OauthBearer, Outgoing, Pem, ProducerOptions,
     ScramHash, TlsOptions, TokenFuture, TokenProvider, TopicPartition, TrustedCa,
@@ -98,8 +98,10 @@ async fn a_real_broker_names_the_mechanisms_it_has() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a real Kafka (Java, Maven), MIT's KDC and openssl: run testdata/test"]
 async fn an_unsecured_token_logs_in_to_a_real_broker_and_an_expired_one_is_told_as_such() {
-    if !Release::from_env().unwrap().at_least(2, 0) {
-        return;
+    let release = Release::from_env().unwrap();
+    if !release.at_least(2, 0) {
+        let test = "an_unsecured_token_logs_in_to_a_real_broker_and_an_expired_one_is_told_as_such";
+        return skipped(test, &release, "it has no OAUTHBEARER (KIP-255)");
     }
     let tokens = OauthBearer::provider(Unsecured).extension("traceId", "7");
     let client = rig().builder(Listener::Oauth).sasl_oauthbearer(tokens).connect().await.unwrap();
@@ -158,8 +160,10 @@ async fn work_for(client: &Client, name: &str, port: u16, time: Duration) -> u64
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a real Kafka (Java, Maven), MIT's KDC and openssl: run testdata/test"]
 async fn logins_of_a_few_seconds_are_renewed_on_a_real_broker_while_records_go_in_and_out() {
-    if !Release::from_env().unwrap().at_least(2, 2) {
-        return;
+    let release = Release::from_env().unwrap();
+    if !release.at_least(2, 2) {
+        let test = "logins_of_a_few_seconds_are_renewed_on_a_real_broker_while_records_go_in_and_out";
+        return skipped(test, &release, "its logins do not end (KIP-368)");
     }
     let admin = rig().kafka.admin().unwrap();
     for (name, listener) in

@@ -2,7 +2,7 @@
 
 mod support;
 
-use ottla_brokers::{Error, Kafka};
+use ottla_brokers::{Error, Kafka, skipped};
 use support::{Running, Task, kafka, produce, unique};
 
 /// What a partition holds: `{"at":"<partition>-<offset>"}` for each offset.
@@ -199,7 +199,8 @@ fn full_and_incremental_after_a_completed_full_starts_at_the_latest() -> Result<
         kafka.admin()?.delete_group(&task.group())?;
         assert_eq!(kafka.admin()?.committed(&task.group(), &topic)?, [None, None, None]);
     } else {
-        eprintln!("Kafka {} cannot delete a group's positions: checked with the position only", kafka.release());
+        let test = "full_and_incremental_after_a_completed_full_starts_at_the_latest";
+        skipped(test, kafka.release(), "in part: it cannot delete a group's positions, so the mark is not tried alone");
     }
     task.topic_to_file(kafka, &topic, "full+incremental", "");
     let running = started(&task, &topic, [5, 4, 0]);

@@ -52,6 +52,7 @@ mod ports;
 mod release;
 mod room;
 mod scram;
+mod skip;
 mod tools;
 mod wire;
 
@@ -67,4 +68,5 @@ pub use listeners::Listener;
 pub use options::{KafkaOptions, SaslUser, Security};
 pub use ports::free as free_port;
 pub use release::Release;
+pub use skip::skipped;
 pub use tools::Tools;

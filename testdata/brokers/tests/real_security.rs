@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ottla_brokers::{
     Certificates, ClientKey, Enctype, Error, Identity, Kafka, KafkaOptions, Kdc, KinitWith, Listener, Release,
-    ServerCertificate, run,
+    ServerCertificate, run, skipped,
 };
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -120,7 +120,10 @@ fn plain_lets_the_right_password_in_and_no_other() -> Result<(), Error> {
 #[ignore = "needs a real Kafka, MIT's KDC, openssl and kcat: run testdata/test"]
 fn scram_lets_the_right_password_in_and_no_other() -> Result<(), Error> {
     // Debian's librdkafka sends a wrong nonce, which brokers from 3.7 on rightly refuse (fixed in librdkafka 2.5.3).
-    if Release::from_env()?.at_least(3, 7) {
+    let release = Release::from_env()?;
+    if release.at_least(3, 7) {
+        let why = "Debian's kcat sends a wrong nonce, which it rightly refuses";
+        skipped("scram_lets_the_right_password_in_and_no_other", &release, why);
         return Ok(());
     }
     for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
