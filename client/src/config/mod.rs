@@ -11,7 +11,7 @@ use crate::kerberos::login::KerberosOptions;
 use crate::net::tls::Tls;
 use crate::sasl::{Credentials, OauthBearer, ScramHash};
 
-pub(crate) use server::Server;
+pub(crate) use server::{Server, write_host_port};
 pub use tls::{Pem, TlsIdentity, TlsOptions, TlsSession, TlsVersion, TrustedCa};
 
 /// Longer waits mean the same as this one, and would overflow the clock.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 
+use crate::config::write_host_port;
+
 /// Kerberos's port (RFC 4120 §7.2.1).
 const PORT: u16 = 88;
 
@@ -83,11 +85,7 @@ fn port(digits: &str) -> Option<u16> {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
+        write_host_port(f, &self.host, self.port)
     }
 }
 
