@@ -11,6 +11,8 @@ const MAX_WINDOW: u64 = 128 << 20;
 /// What a decoder may keep for the next batch: a 2 MiB window and what stands around it. More, after one odd frame, would
 /// be held for as long as its consumer lives.
 const KEEP: usize = 8 << 20;
+/// The most that a frame is believed to hold, in its own lengths, before it has been read: memory is set aside for it.
+const BELIEVED: u64 = 32;
 /// The most that the output grows by at a time: a block's most.
 const STEP: usize = 128 * 1024;
 
@@ -61,33 +63,57 @@ impl Decompressor {
         }
     }
 
-    fn frame<'a>(&mut self, mut input: &'a [u8], out: &mut Output) -> Result<&'a [u8], CompressionError> {
+    fn frame<'a>(&mut self, frame: &'a [u8], out: &mut Output) -> Result<&'a [u8], CompressionError> {
         let decoder = self.0.get_or_insert_with(FrameDecoder::new);
         decoder.set_max_window_size(MAX_WINDOW).map_err(|e| corrupt(e.to_string()))?;
-        decoder.reset(&mut input).map_err(|e| corrupt(e.to_string()))?;
-        if decoder.content_size() > out.room() as u64 {
+        let blocks = begin(decoder, frame)?;
+        // 0 if the frame does not say.
+        let size = decoder.content_size();
+        if size > out.room() as u64 {
             return Err(out.over());
         }
-        loop {
-            let mut read = 0;
-            let mut decode = |target: &mut [u8]| {
-                let (took, written) = decoder.decode_from_to(input, target).map_err(|e| corrupt(e.to_string()))?;
-                read = took;
-                Ok(written)
-            };
-            // At the limit one more byte is asked for: whether the frame ends there shows only by trying.
-            let full = out.room() == 0;
-            let written = if full { decode(&mut [0])? } else { out.fill(out.step(STEP), |_, target| decode(target))? };
-            if full && written > 0 {
-                return Err(out.over());
-            }
-            input = input.get(read..).unwrap_or_default();
-            if decoder.is_finished() && decoder.can_collect() == 0 {
-                return Ok(input);
-            }
-            if read == 0 && written == 0 {
-                return Err(corrupt("cut in the middle"));
-            }
+        if size == 0 || size > BELIEVED * frame.len() as u64 {
+            return stream(decoder, blocks, out);
+        }
+        // In one go to where it stays, if it is the only frame. What is wrong with it is found out the other way.
+        let from = out.bytes.len();
+        let whole = |_: &[u8], target: &mut [u8]| Ok(decoder.decode_all(frame, target).unwrap_or_default());
+        if out.fill(size as usize, whole)? == size as usize {
+            return Ok(&[]);
+        }
+        out.bytes.truncate(from);
+        let blocks = begin(decoder, frame)?;
+        stream(decoder, blocks, out)
+    }
+}
+
+/// Reads a frame's header. Gives what follows it.
+fn begin<'a>(decoder: &mut FrameDecoder, mut frame: &'a [u8]) -> Result<&'a [u8], CompressionError> {
+    decoder.reset(&mut frame).map_err(|e| corrupt(e.to_string()))?;
+    Ok(frame)
+}
+
+/// Decodes a frame's blocks, a part at a time. Gives what follows the frame.
+fn stream<'a>(decoder: &mut FrameDecoder, mut input: &'a [u8], out: &mut Output) -> Result<&'a [u8], CompressionError> {
+    loop {
+        let mut read = 0;
+        let mut decode = |target: &mut [u8]| {
+            let (took, written) = decoder.decode_from_to(input, target).map_err(|e| corrupt(e.to_string()))?;
+            read = took;
+            Ok(written)
+        };
+        // At the limit one more byte is asked for: whether the frame ends there shows only by trying.
+        let full = out.room() == 0;
+        let written = if full { decode(&mut [0])? } else { out.fill(out.step(STEP), |_, target| decode(target))? };
+        if full && written > 0 {
+            return Err(out.over());
+        }
+        input = input.get(read..).unwrap_or_default();
+        if decoder.is_finished() && decoder.can_collect() == 0 {
+            return Ok(input);
+        }
+        if read == 0 && written == 0 {
+            return Err(corrupt("cut in the middle"));
         }
     }
 }
