@@ -5,10 +5,9 @@
 //! work. Either ends the connection for good on the first thing that is wrong.
 
 mod renewal;
+mod tasks;
 
-use std::collections::VecDeque;
 use std::future::Future;
-use std::io::IoSlice;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
@@ -16,17 +15,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use ottla_protocol::ApiKey;
 use ottla_protocol::frame::{self, Frame};
 use ottla_protocol::header::split_correlation_id;
 use ottla_protocol::messages::{Message, Request};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-use super::connect::{Established, broken};
+use super::connect::Established;
 use super::login::Login;
-use super::stream::{ReadHalf, WriteHalf};
 use crate::config::Options;
 use crate::core::in_flight::{Asked, InFlight};
 use crate::core::reauth::Reauth;
@@ -36,12 +33,6 @@ use crate::error::{Error, ErrorKind};
 
 /// How many questions may be queued or under way; further askers wait.
 const MAX_IN_FLIGHT: usize = 64;
-/// How many slices one vectored write takes; the kernel's own limit is 1024.
-const SLICES: usize = 64;
-/// How much is read at least at a time.
-const READ_AHEAD: usize = 64 * 1024;
-/// How far the buffer grows at once on a peer's word alone; beyond it, it doubles as bytes really come.
-const TRUSTED_GROWTH: usize = 1024 * 1024;
 
 /// A live connection to a broker. Dropping the last handle, pending answers included, closes the socket.
 pub(crate) struct Connection {
@@ -134,8 +125,8 @@ impl Connection {
             ended: watch::Sender::new(false),
         });
         let (reader, writer) = stream.into_split();
-        tokio::spawn(read(shared.clone(), reader, buffer));
-        tokio::spawn(write(shared.clone(), writer));
+        tokio::spawn(tasks::read(shared.clone(), reader, buffer));
+        tokio::spawn(tasks::write(shared.clone(), writer));
         Arc::new(Self { shared })
     }
 
@@ -437,124 +428,4 @@ struct Writing {
     frames: Vec<Frame>,
     unanswered: Vec<Unanswered>,
     deadline: Option<Instant>,
-}
-
-/// The writer: it also closes the connection when a question expires or nothing was asked for long.
-async fn write(shared: Arc<Shared>, mut socket: WriteHalf) {
-    loop {
-        match shared.next_work() {
-            Work::Write(Writing { frames, unanswered, deadline }) => {
-                let written = tokio::select! {
-                    written = write_all(&mut socket, frames) => written.map_err(broken),
-                    () = sleep_until(deadline) => Err(Error::new(
-                        ErrorKind::Timeout,
-                        "the broker did not take the request in time; the connection is closed for it",
-                    )),
-                    () = ended(&shared) => return,
-                };
-                if let Err(e) = written {
-                    return shared.close(&e);
-                }
-                for unanswered in unanswered {
-                    let _ = unanswered.written.send(());
-                }
-            }
-            Work::Renew => {
-                tokio::spawn(renewal::renew(shared.clone()));
-            }
-            Work::Wait(until) => {
-                tokio::select! {
-                    () = shared.wake.notified() => {}
-                    () = tokio::time::sleep_until(until.into()) => {}
-                }
-            }
-            Work::Close(e) => return shared.close(&e),
-            Work::End => return,
-        }
-    }
-}
-
-async fn sleep_until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn ended(shared: &Shared) {
-    // The sender lives in `shared`, so this cannot fail.
-    let _ = shared.ended.subscribe().wait_for(|ended| *ended).await;
-}
-
-/// Writes all chunks of all frames, as many with each call as the socket takes.
-async fn write_all(socket: &mut WriteHalf, frames: Vec<Frame>) -> std::io::Result<()> {
-    let mut chunks: VecDeque<Bytes> = frames.into_iter().flat_map(Frame::into_chunks).collect();
-    chunks.retain(|chunk| !chunk.is_empty());
-    while !chunks.is_empty() {
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        for (slice, chunk) in slices.iter_mut().zip(&chunks) {
-            *slice = IoSlice::new(chunk);
-        }
-        let count = chunks.len().min(SLICES);
-        let mut written = socket.write_vectored(&slices[..count]).await?;
-        if written == 0 {
-            return Err(std::io::ErrorKind::WriteZero.into());
-        }
-        while let Some(front) = chunks.front_mut().filter(|_| written > 0) {
-            let part = written.min(front.len());
-            front.advance(part);
-            written -= part;
-            if front.is_empty() {
-                chunks.pop_front();
-            }
-        }
-    }
-    // TLS holds back what the socket did not take at once.
-    socket.flush().await
-}
-
-/// The reader: ends when the connection does.
-async fn read(shared: Arc<Shared>, mut socket: ReadHalf, mut buffer: BytesMut) {
-    loop {
-        if let Err(e) = cut_frames(&shared, &mut buffer) {
-            return shared.close(&e);
-        }
-        let read = tokio::select! {
-            read = socket.read_buf(&mut buffer) => read,
-            () = ended(&shared) => return,
-        };
-        match read {
-            Ok(0) => return shared.close(&closed_by_peer(&buffer)),
-            Ok(_) => {}
-            // TLS without its own word of farewell. A frame that was cut is noticed by its length.
-            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => return shared.close(&closed_by_peer(&buffer)),
-            Err(e) => return shared.close(&broken(e)),
-        }
-    }
-}
-
-/// Delivers every whole frame and makes room for more of the next one.
-fn cut_frames(shared: &Shared, buffer: &mut BytesMut) -> Result<(), Error> {
-    let corrupt = |e: frame::FrameError| Error::new(ErrorKind::Corrupt, e.to_string()).with_source(e);
-    while let Some(frame) = frame::split_frame(buffer, shared.frame_limit).map_err(corrupt)? {
-        shared.deliver(frame)?;
-    }
-    let whole = frame::frame_len(buffer, shared.frame_limit).map_err(corrupt)?;
-    let missing = whole.map_or(0, |whole| whole - buffer.len());
-    let spare = buffer.capacity() - buffer.len();
-    let wanted = missing.min(buffer.len().max(TRUSTED_GROWTH));
-    if wanted > spare {
-        buffer.reserve(wanted);
-    } else if spare < READ_AHEAD / 16 {
-        buffer.reserve(READ_AHEAD);
-    }
-    Ok(())
-}
-
-fn closed_by_peer(buffer: &BytesMut) -> Error {
-    let message = match buffer.len() {
-        0 => "the broker closed the connection".to_owned(),
-        some => format!("the broker closed the connection in the middle of an answer, after {some} bytes of it"),
-    };
-    Error::new(ErrorKind::Disconnected, message)
 }

@@ -4,34 +4,22 @@
 //! offset to the end as it was at the start; no group is used and nothing is committed. A copy that was interrupted is
 //! not whole, so it ends with 130 or 143 after it has drained.
 
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+mod url;
+
+use std::path::PathBuf;
 
 use clap::Args;
-use ottla_client::{Pem, TlsIdentity, TlsOptions, TrustedCa};
-use ottla_protocol::compression::Compression;
 
+use self::url::{SCHEME, TLS_SCHEME, Tls, Url, url};
 use super::run::Signals;
-use crate::config::address;
-use crate::config::model::{AckLevel, JsonlPath, OnError};
-use crate::config::nearest::nearest;
-use crate::config::topics::is_topic_name;
+use crate::config::model::{JsonlPath, OnError};
 use crate::exit::{Exit, Failure};
 use crate::progress::{Console, summary};
 use crate::source::jsonl::Input;
 use crate::source::kafka::Selection;
 use crate::target::jsonl::Existing;
 use crate::target::kafka::Naming;
-use crate::task::{
-    self, ClusterSpec, Ending, Job, JsonlTo, KafkaFrom, KafkaTo, LinesFrom, SourceSpec, TargetSpec, Timing,
-};
-
-/// The scheme of a Kafka end.
-const SCHEME: &str = "kafka://";
-/// The scheme of a Kafka end under TLS.
-const TLS_SCHEME: &str = "kafka+tls://";
-/// The keys of an end under TLS. There is none for a secret: the command line is for everybody to read.
-const TLS_KEYS: [&str; 4] = ["ca", "cert", "key", "server_name"];
+use crate::task::{self, Ending, Job, JsonlTo, KafkaFrom, KafkaTo, LinesFrom, SourceSpec, TargetSpec, Timing};
 
 /// Arguments of `ottla copy`.
 #[derive(Debug, Args)]
@@ -79,61 +67,6 @@ pub async fn run(args: CopyArgs) -> Result<Exit, Failure> {
 enum Place {
     Path(JsonlPath),
     Kafka(Url),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Url {
-    servers: Vec<String>,
-    tls: Option<Tls>,
-    topic: String,
-    acks: AckLevel,
-    compression: Compression,
-    on_bad_message: OnError,
-    on_push_error: OnError,
-}
-
-/// What a URL says of TLS: paths and a name, all of which may be left out.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Tls {
-    ca: Option<String>,
-    cert: Option<String>,
-    key: Option<String>,
-    server_name: Option<String>,
-}
-
-impl Tls {
-    fn set(&mut self, key: &str, value: String) {
-        let place = match key {
-            "ca" => &mut self.ca,
-            "cert" => &mut self.cert,
-            "key" => &mut self.key,
-            _ => &mut self.server_name,
-        };
-        *place = Some(value);
-    }
-
-    fn options(&self) -> TlsOptions {
-        let ca = match self.ca.as_deref() {
-            None => TrustedCa::System,
-            Some(path) if Path::new(path).is_dir() => TrustedCa::Directory(path.into()),
-            Some(path) => TrustedCa::Pem(Pem::file(path)),
-        };
-        let pair = self.cert.as_ref().zip(self.key.as_ref());
-        let identity = pair.map(|(cert, key)| TlsIdentity::new(Pem::file(cert), Pem::file(key)));
-        TlsOptions { ca, identity, server_name: self.server_name.clone(), ..TlsOptions::default() }
-    }
-
-    /// Reads the files and says what is wrong with them.
-    fn check(&self, wrong: &mut impl FnMut(&str, &str)) {
-        if self.cert.is_some() != self.key.is_some() {
-            return wrong("`cert` and `key` belong together", "give both or neither");
-        }
-        if let Err(error) = self.options().check(SystemTime::now()) {
-            for line in error.to_string().lines() {
-                wrong(line, "the keys of TLS are ca, cert, key and server_name; `ottla copy --help` explains them");
-            }
-        }
-    }
 }
 
 /// Which end of the copy.
@@ -231,13 +164,6 @@ fn target_spec(place: Place, existing: Existing) -> TargetSpec {
     }
 }
 
-impl Url {
-    fn cluster(&self) -> ClusterSpec {
-        let tls = self.tls.as_ref().map(|tls| Box::new(tls.options()));
-        ClusterSpec { name: self.servers.join(","), servers: self.servers.clone(), auth: None, tls }
-    }
-}
-
 fn place(text: &str, side: Side, mistakes: &mut Vec<String>) -> Option<Place> {
     if text == "-" {
         return Some(Place::Path(JsonlPath::Stdio));
@@ -270,150 +196,14 @@ fn mistake(side: Side, text: &str, problem: &str, help: &str) -> String {
     format!("error: {} `{shown}`: {problem}\n  help: {help}", side.name())
 }
 
-/// The part behind the scheme; every mistake in it is noted.
-fn url(whole: &str, rest: &str, tls: Option<Tls>, side: Side, mistakes: &mut Vec<String>) -> Option<Url> {
-    let before = mistakes.len();
-    let mut wrong = |problem: &str, help: &str| mistakes.push(mistake(side, &without_login(whole), problem, help));
-    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (servers, topic) = place.split_once('/').unwrap_or((place, ""));
-    let servers = check_servers(servers, &mut wrong);
-    let topic = percent_decoded(topic);
-    if topic.is_empty() {
-        wrong("it names no topic", "write kafka://host:port/topic");
-    } else if !is_topic_name(&topic) {
-        wrong(
-            &format!("`{topic}` is no topic name"),
-            "a topic's name has letters, digits, `.`, `_` and `-`, at most 249 of them",
-        );
-    }
-    let mut url = Url {
-        servers,
-        tls,
-        topic,
-        acks: AckLevel::default(),
-        compression: Compression::Lz4,
-        on_bad_message: OnError::Stop,
-        on_push_error: OnError::Stop,
-    };
-    check_query(query, side, &mut url, &mut wrong);
-    if let Some(tls) = &url.tls {
-        tls.check(&mut wrong);
-    }
-    (mistakes.len() == before).then_some(url)
-}
-
-fn check_servers(servers: &str, wrong: &mut impl FnMut(&str, &str)) -> Vec<String> {
-    if let Some((_, bare)) = servers.rsplit_once('@') {
-        wrong("it has a login in it", "a login is given in a config file, not on the command line");
-        return check_servers(bare, wrong);
-    }
-    let mut checked = Vec::new();
-    for server in servers.split(',') {
-        match address::parse(server) {
-            Ok(address) => checked.push(address.to_string()),
-            Err(error) => wrong(&format!("`{server}` is no address: {}", error.problem), &error.help),
-        }
-    }
-    checked
-}
-
-fn check_query(query: &str, side: Side, url: &mut Url, wrong: &mut impl FnMut(&str, &str)) {
-    let mut seen: Vec<&str> = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let of_tls = TLS_KEYS.contains(&key);
-        if of_tls && url.tls.is_none() {
-            wrong(&format!("`{key}` is for TLS"), "write kafka+tls:// for TLS, or leave it out");
-            continue;
-        }
-        if !of_tls && !side.keys().contains(&key) {
-            unknown_key(key, side, wrong);
-            continue;
-        }
-        if seen.contains(&key) {
-            wrong(&format!("`{key}` stands in it twice"), "give it once");
-            continue;
-        }
-        seen.push(key);
-        let value = percent_decoded(value);
-        if let Some(tls) = url.tls.as_mut().filter(|_| of_tls) {
-            tls.set(key, value);
-            continue;
-        }
-        let known = match key {
-            "acks" => set(&mut url.acks, &value, &ACKS, AckLevel::name),
-            "compression" => set(&mut url.compression, &value, &CODECS, Compression::name),
-            "on_bad_message" => set(&mut url.on_bad_message, &value, &POLICIES, OnError::name),
-            _ => set(&mut url.on_push_error, &value, &POLICIES, OnError::name),
-        };
-        if let Err(words) = known {
-            let help = match nearest(&value, words.iter().copied()) {
-                Some(near) => format!("write {key}={near}"),
-                None => format!("it is one of {}", words.join(", ")),
-            };
-            wrong(&format!("`{value}` is no value of `{key}`"), &help);
-        }
-    }
-}
-
-const ACKS: [AckLevel; 4] = [AckLevel::None, AckLevel::Leader, AckLevel::Majority, AckLevel::All];
-const CODECS: [Compression; 5] =
-    [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
-const POLICIES: [OnError; 2] = [OnError::Stop, OnError::Skip];
-
-/// Takes the value of that name, or gives all names there are.
-fn set<T: Copy>(
-    place: &mut T,
-    name: &str,
-    values: &[T],
-    name_of: impl Fn(T) -> &'static str,
-) -> Result<(), Vec<&'static str>> {
-    match values.iter().find(|value| name_of(**value) == name) {
-        Some(value) => {
-            *place = *value;
-            Ok(())
-        }
-        None => Err(values.iter().map(|value| name_of(*value)).collect()),
-    }
-}
-
-fn unknown_key(key: &str, side: Side, wrong: &mut impl FnMut(&str, &str)) {
-    let other = if side == Side::Source { Side::Target } else { Side::Source };
-    let help = match nearest(key, side.keys().iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if other.keys().contains(&key) => format!("it belongs to {}", other.name()),
-        None => format!("the keys of {} are {}", side.name(), side.keys().join(", ")),
-    };
-    wrong(&format!("the key `{key}` is not known here"), &help);
-}
-
-/// `%41` as `A`; what is no escape stays as it is.
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let escape = after.first_chunk::<2>().filter(|_| first == b'%');
-        let decoded = escape.and_then(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-        bytes.push(decoded.unwrap_or(first));
-        rest = if decoded.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
-}
-
-/// The URL as an error may show it: a login in it stays hidden.
-fn without_login(url: &str) -> String {
-    let found = [SCHEME, TLS_SCHEME].into_iter().find_map(|scheme| Some((scheme, url.strip_prefix(scheme)?)));
-    let Some((scheme, rest)) = found else { return url.to_owned() };
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    match rest[..end].rfind('@') {
-        Some(at) => format!("{scheme}[redacted]{}", &rest[at..]),
-        None => url.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use ottla_protocol::compression::Compression;
+
     use super::*;
+    use crate::config::model::AckLevel;
 
     fn args(source: &str, target: &str) -> CopyArgs {
         CopyArgs {

@@ -11,7 +11,8 @@ use ottla_protocol::frame;
 use ottla_protocol::messages::Request;
 use tokio::sync::oneshot;
 
-use super::{Asker, Queued, Shared, Waiter, ended, unencodable};
+use super::tasks::ended;
+use super::{Asker, Queued, Shared, Waiter, unencodable};
 use crate::core::in_flight::Asked;
 use crate::error::{Error, ErrorKind};
 use crate::net::login::Carrier;
