@@ -20,6 +20,7 @@ pub(crate) mod batch;
 pub(crate) mod cell;
 pub(crate) mod memory;
 mod outgoing;
+mod refusal;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -35,10 +36,12 @@ use ottla_protocol::records::{BatchBuilder, HEADER_LEN};
 use self::batch::{Batch, Finished, OpenBatch, Order};
 use self::cell::Cell;
 use self::memory::Grant;
+use self::refusal::{is_about_numbers, may_be_written};
 use super::sequence::{Identity, Lineage, Permit, Verdict};
 use crate::error::{Error, ErrorKind};
 
 pub use self::outgoing::{Outgoing, OutgoingHeaders};
+pub(crate) use self::refusal::is_final;
 
 /// How many batches of a partition may be under way with idempotence: as many as a broker remembers (KIP-98).
 pub(crate) const MAX_IN_FLIGHT: usize = 5;
@@ -486,39 +489,4 @@ impl PartitionQueue {
         let ready = std::mem::take(&mut self.ready);
         ready.into_iter().map(|batch| self.fail(batch, error.clone())).collect()
     }
-}
-
-/// Refusals that the lineage judges.
-fn is_about_numbers(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER
-            | ErrorCode::DUPLICATE_SEQUENCE_NUMBER
-            | ErrorCode::UNKNOWN_PRODUCER_ID
-            | ErrorCode::INVALID_PRODUCER_EPOCH
-    )
-}
-
-/// Refusals after which the broker may still have the batch: 20 says so, 7 comes after the append, -1 and 56 can come at any
-/// point of it.
-fn may_be_written(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND
-            | ErrorCode::REQUEST_TIMED_OUT
-            | ErrorCode::UNKNOWN_SERVER_ERROR
-            | ErrorCode::KAFKA_STORAGE_ERROR
-    )
-}
-
-/// Whether sending again would fail again: nothing that time heals.
-pub(crate) fn is_final(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Config
-            | ErrorKind::Authentication
-            | ErrorKind::Versions
-            | ErrorKind::Unsupported
-            | ErrorKind::TooLarge
-    )
 }
