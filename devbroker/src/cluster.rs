@@ -147,6 +147,14 @@ impl Cluster {
         }
     }
 
+    /// The partition, if this node has a replica of it.
+    pub(crate) fn replica(&self, node: i32, topic: &str, partition: i32) -> Result<&Partition, ErrorCode> {
+        let Some(found) = self.partition(topic, partition) else {
+            return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        };
+        if found.replicas.contains(&node) { Ok(found) } else { Err(ErrorCode::REPLICA_NOT_AVAILABLE) }
+    }
+
     /// Creates a topic as the builder's defaults say.
     pub(crate) fn create_default(&mut self, name: &str) -> Result<(), Refused> {
         let TopicDefaults { partitions, replicas, .. } = self.defaults;

@@ -35,6 +35,7 @@ pub(crate) enum Effect {
     Silence,
     CorruptRecords,
     TruncateRecords,
+    HighWatermark(i64),
 }
 
 impl Fault {
@@ -80,6 +81,13 @@ impl Fault {
         Self::new(ApiKey::FETCH, Effect::TruncateRecords)
     }
 
+    /// Answers consumers that ask ListOffsets for the latest offset as a new leader does whose high watermark is still this,
+    /// before the log's end (KIP-207): a release before 2.2 names it, a later one answers 78 (below version 5: 5). Counts the
+    /// partitions asked about. Who asks as the replica -2 is told the log's end all the same, and Fetch gives out all of it.
+    pub fn stale_high_watermark(offset: i64) -> Self {
+        Self::new(ApiKey::LIST_OFFSETS, Effect::HighWatermark(offset))
+    }
+
     /// Meets this many requests, then no more.
     pub fn times(mut self, times: u64) -> Self {
         self.times = Some(times);
@@ -98,8 +106,8 @@ impl Fault {
         self
     }
 
-    /// Only for errors of Produce, Fetch, ListOffsets and OffsetCommit, and for faults of fetched records: meets this
-    /// partition alone, and counts the requests that name it; the other partitions are served. Faults of other kinds
+    /// Only for errors of Produce, Fetch, ListOffsets and OffsetCommit, and for faults of fetched records and of high
+    /// watermarks: meets this partition alone, and counts the requests that name it; the other partitions are served. Faults of other kinds
     /// ignore it.
     pub fn on_partition(mut self, topic: &str, partition: i32) -> Self {
         self.partition = Some((topic.to_owned(), partition));
@@ -127,6 +135,16 @@ impl Fault {
     /// Whether the fault is asked for partition by partition.
     fn is_of_partition(&self) -> bool {
         self.partition.is_some() && matches!(self.effect, Effect::Error(_))
+    }
+
+    /// Where it holds the high watermark, if it does.
+    fn high_watermark(&self) -> Option<i64> {
+        if let Effect::HighWatermark(offset) = self.effect { Some(offset) } else { None }
+    }
+
+    /// Whether the fault is asked for as soon as the request comes.
+    fn is_whole(&self) -> bool {
+        !self.is_of_records() && !self.is_of_partition() && self.high_watermark().is_none()
     }
 }
 
@@ -206,9 +224,8 @@ impl Faults {
         let mut plan = Plan::default();
         for index in 0..self.active.len() {
             let fault = &self.active[index].fault;
-            let is_whole = !fault.is_of_records() && !fault.is_of_partition();
             let is_free = plan.instead.is_none() || !fault.is_instead();
-            if is_whole && is_free && fault.is_for(node, api) && self.meet(index) {
+            if fault.is_whole() && is_free && fault.is_for(node, api) && self.meet(index) {
                 plan.add(self.active[index].fault.effect);
             }
         }
@@ -222,6 +239,16 @@ impl Faults {
             self.first(|fault| fault.is_of_partition() && fault.is_for(node, api) && fault.names(topic, partition))?;
         let Effect::Error(error) = effect else { return None };
         Some(error)
+    }
+
+    /// Where a leader's high watermark is held.
+    pub(crate) fn high_watermark(&mut self, node: i32, topic: &str, partition: i32) -> Option<i64> {
+        let is_met = |fault: &Fault| {
+            let is_for = fault.is_for(node, ApiKey::LIST_OFFSETS);
+            is_for && fault.high_watermark().is_some() && (fault.partition.is_none() || fault.names(topic, partition))
+        };
+        let Effect::HighWatermark(offset) = self.first(is_met)? else { return None };
+        Some(offset)
     }
 
     /// Whether any fault is asked for partition by partition; asked first, since it is cheap.
@@ -300,7 +327,7 @@ impl Plan {
             Effect::Silence => self.instead = Some(Instead::Silence),
             Effect::Delay(delay) => self.delay = self.delay.saturating_add(delay),
             Effect::CloseAfter => self.close_after = true,
-            Effect::CorruptRecords | Effect::TruncateRecords => {}
+            Effect::CorruptRecords | Effect::TruncateRecords | Effect::HighWatermark(_) => {}
         }
     }
 }

@@ -45,7 +45,7 @@
 //! - **Not a production broker.** Everything is in memory and gone with the process. There is no retention either: a log
 //!   grows until [`DevBroker::delete_records_before`] or the end.
 //! - Not replicated: the nodes share one log a partition, so `acks` 1 and -1 are the same, nothing is ever lost by
-//!   [`DevBroker::kill_node`], and too few replicas happen only by a [`Fault`].
+//!   [`DevBroker::kill_node`], and too few replicas or a high watermark before the log's end happen only by a [`Fault`].
 //! - No transactions, ACLs, quotas, compaction, or message formats older than record batches v2: Produce below
 //!   version 3 gets error 43, Fetch below version 4 gets 35 as soon as there is data.
 //! - Topic settings other than `max.message.bytes` are taken and do nothing.

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use ottla_devbroker::{DevBroker, Fault};
+use ottla_devbroker::{DevBroker, Fault, Release};
 use ottla_protocol::messages::{
     ApiVersionsRequest, CreatableTopic, CreateTopicsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
     InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListOffsetPartition, ListOffsetRequest,
@@ -27,7 +27,7 @@ async fn start() -> (DevBroker, Client) {
 #[tokio::test]
 async fn an_error_is_in_every_place_that_can_have_it() {
     let (broker, mut client) = start().await;
-    for (api, _) in ottla_devbroker::Release::V2_3.all_versions() {
+    for (api, _) in Release::V2_3.all_versions() {
         broker.inject(Fault::error(api, ERROR));
     }
     let name = "t".to_owned();
@@ -188,4 +188,30 @@ async fn a_truncated_log_is_out_of_range_for_who_had_read_on() {
     assert_eq!(answer.topics[0].partitions[0].error_code, ErrorCode::OFFSET_OUT_OF_RANGE);
     assert_eq!(client.produce("t", 0, batch(&["c"])).await.base_offset, 1);
     assert_eq!(values(&broker, "t", 0), ["a", "c"]);
+}
+
+#[tokio::test]
+async fn a_stale_high_watermark_is_named_or_refused_as_the_release_does_it() {
+    let asked = async |client: &mut Client, version, replica_id| {
+        let partition = ListOffsetPartition { timestamp: -1, ..ListOffsetPartition::default() };
+        let topics = vec![ListOffsetTopic { name: "t".to_owned(), partitions: vec![partition] }];
+        let request = ListOffsetRequest { replica_id, topics, ..ListOffsetRequest::default() };
+        let told = client.ask(version, &request).await.topics.remove(0).partitions.remove(0);
+        (told.error_code, told.offset)
+    };
+    for (release, version, told) in [
+        (Release::V0_11, 1, (ErrorCode::NONE, 1)),
+        (Release::V2_1, 4, (ErrorCode::NONE, 1)),
+        (Release::V2_2, 4, (ErrorCode::LEADER_NOT_AVAILABLE, -1)),
+        (Release::V2_2, 5, (ErrorCode::OFFSET_NOT_AVAILABLE, -1)),
+    ] {
+        let broker = DevBroker::builder().release(release).start().await.unwrap();
+        broker.create_topic("t", 1).unwrap();
+        let mut client = Client::connect(&broker).await;
+        client.ask(3, &produce("t", 0, batch(&["a", "b", "c"]))).await;
+        let fault = broker.inject(Fault::stale_high_watermark(1).on_partition("t", 0).times(1));
+        assert_eq!(asked(&mut client, version, -2).await, (ErrorCode::NONE, 3), "the log's end is no secret");
+        assert_eq!((asked(&mut client, version, -1).await, fault.hits()), (told, 1), "{release}");
+        assert_eq!(asked(&mut client, version, -1).await, (ErrorCode::NONE, 3), "{release}: it has learnt it");
+    }
 }

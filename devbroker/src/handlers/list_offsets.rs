@@ -16,8 +16,15 @@ const LATEST: i64 = -1;
 /// Asks for the offset of the first record.
 const EARLIEST: i64 = -2;
 
+/// Who asks for what consumers may read, and from leaders only.
+const CONSUMER: i32 = -1;
+/// Who asks for what is there, and of any replica (`ListOffsetRequest.DEBUGGING_REPLICA_ID`).
+const DEBUGGING: i32 = -2;
+
 /// The first version with one offset instead of a list.
 const FIRST_WITH_ONE: i16 = 1;
+/// The first version with an error of its own for a high watermark that is behind (KIP-207).
+const FIRST_WITH_78: i16 = 5;
 /// The first version with the record's leader epoch.
 const FIRST_WITH_EPOCH: i16 = 4;
 
@@ -36,7 +43,18 @@ impl Serve for ListOffsetRequest {
     }
 
     async fn serve(self, call: &mut Call<'_>) -> Reply<ListOffsetResponse> {
-        Reply::Answer(self.each(|topic, asked| answer(call.version, asked, look_up(call, topic, asked))))
+        let found = |topic: &str, asked: &ListOffsetPartition| {
+            let fault = call.shared.faults().partition(call.node, ApiKey::LIST_OFFSETS, topic, asked.partition_index);
+            if let Some(error) = fault {
+                return Err(error);
+            }
+            match (self.replica_id, asked.timestamp) {
+                (CONSUMER, LATEST) => latest(call, topic, asked),
+                (DEBUGGING, LATEST) => log_end(call, topic, asked),
+                _ => look_up(call, topic, asked),
+            }
+        };
+        Reply::Answer(self.each(|topic, asked| answer(call.version, asked, found(topic, asked))))
     }
 }
 
@@ -89,11 +107,27 @@ fn answer(version: i16, asked: &ListOffsetPartition, found: Result<Found, ErrorC
     }
 }
 
+/// The high watermark: the log's end, unless a fault holds it.
+fn latest(call: &Call<'_>, topic: &str, asked: &ListOffsetPartition) -> Result<Found, ErrorCode> {
+    let (_, end, leader_epoch) = look_up(call, topic, asked)?;
+    let held = call.shared.faults().high_watermark(call.node, topic, asked.partition_index);
+    let Some(held) = held.filter(|held| *held < end) else { return Ok((-1, end, leader_epoch)) };
+    let newest = call.shared.settings.release.versions(ApiKey::LIST_OFFSETS).map_or(0, |versions| *versions.end());
+    match (newest >= FIRST_WITH_78, call.version >= FIRST_WITH_78) {
+        (true, true) => Err(ErrorCode::OFFSET_NOT_AVAILABLE),
+        (true, false) => Err(ErrorCode::LEADER_NOT_AVAILABLE),
+        (false, _) => Ok((-1, held, leader_epoch)),
+    }
+}
+
+fn log_end(call: &Call<'_>, topic: &str, asked: &ListOffsetPartition) -> Result<Found, ErrorCode> {
+    let cluster = call.shared.cluster();
+    let found = cluster.replica(call.node, topic, asked.partition_index)?;
+    Ok((-1, found.log.end(), found.leader_epoch))
+}
+
 fn look_up(call: &Call<'_>, topic: &str, asked: &ListOffsetPartition) -> Result<Found, ErrorCode> {
     let partition = asked.partition_index;
-    if let Some(error) = call.shared.faults().partition(call.node, ApiKey::LIST_OFFSETS, topic, partition) {
-        return Err(error);
-    }
     let (stored, start) = {
         let mut cluster = call.shared.cluster();
         let found = cluster.led(call.node, topic, partition, asked.current_leader_epoch)?;
