@@ -180,6 +180,11 @@ impl Admin {
         })
     }
 
+    /// The broker id of the controller.
+    pub fn controller(&self) -> Result<i32, Error> {
+        Ok(self.cluster()?.controller)
+    }
+
     pub(crate) fn cluster(&self) -> Result<Cluster, Error> {
         // A null array asks for every topic from version 1 on.
         Cluster::read(&mut Wire::connect(&self.address)?.ask(METADATA, 1, &Body::new().i32(-1))?)

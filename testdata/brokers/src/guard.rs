@@ -72,6 +72,12 @@ impl Guarded {
         self.end();
     }
 
+    /// SIGSTOP.
+    pub(crate) fn freeze(&mut self) {
+        // The pipe breaks only when the process is gone.
+        drop(self.tell("STOP"));
+    }
+
     fn end(&mut self) {
         if self.ended().is_none() {
             // A process that is gone already needs no signal.
@@ -155,6 +161,22 @@ mod tests {
         let id = pid(&log);
         server.stop(Duration::from_secs(20));
         assert!(!Path::new("/proc").join(id).exists());
+    }
+
+    #[test]
+    fn a_frozen_server_can_be_killed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = directory.path().join("log");
+        let mut server = sleeper(&log);
+        let process = Path::new("/proc").join(pid(&log));
+        server.freeze();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !fs::read_to_string(process.join("stat")).expect("it lives").contains(" T ") {
+            assert!(Instant::now() < deadline, "it runs on");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        server.kill();
+        assert!(!process.exists());
     }
 
     #[test]

@@ -137,6 +137,15 @@ impl Kafka {
         }
     }
 
+    /// Freezes a broker with SIGSTOP: it does nothing more, while its connections stay open and the cluster counts it among
+    /// the living until its session times out (6 s, unless a property says otherwise). Ending it is all that can be done
+    /// with it after that.
+    pub fn freeze(&self, index: usize) {
+        if let Some(process) = &mut *self.slot(index) {
+            process.freeze();
+        }
+    }
+
     /// Starts a killed or stopped broker again, on the same port and the same data, and waits until it answers and all
     /// of its topics have leaders.
     pub fn start_again(&self, index: usize) -> Result<(), Error> {
