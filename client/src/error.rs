@@ -77,7 +77,8 @@ impl Error {
         self.0.kind
     }
 
-    /// The broker's error code, if it sent one.
+    /// The broker's error code, if it sent one. [`Client::offsets`](crate::Client::offsets) gives a 78 to brokers that do not
+    /// know it.
     pub fn code(&self) -> Option<ErrorCode> {
         self.0.code
     }

@@ -1,23 +1,25 @@
 //! Offsets: where partitions begin and end, and what groups have committed.
 
+mod leader;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::{
-    ListOffsetPartition, ListOffsetPartitionResponse, ListOffsetRequest, ListOffsetResponse, ListOffsetTopic, Message,
-    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetCommitResponse,
-    OffsetFetchRequest, OffsetFetchRequestTopic, OffsetFetchResponse,
+    ListOffsetRequest, Message, OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+    OffsetCommitResponse, OffsetFetchRequest, OffsetFetchRequestTopic, OffsetFetchResponse,
 };
-use ottla_protocol::{ErrorCode, IsolationLevel};
 use tokio::task::JoinSet;
 
 use crate::TopicPartition;
 use crate::client::Client;
-use crate::core::metadata::{Metadata, Node};
+use crate::core::high_watermark::LogEnds;
+use crate::core::metadata::Metadata;
 use crate::error::{Error, ErrorKind};
-use crate::net::Lane;
-use crate::net::cluster::Cluster;
 use crate::net::retry::Retry;
+
+use leader::{Leader, Told};
 
 /// A partition may be missing this often in a row before it is said not to exist: right after a topic's creation brokers
 /// differ.
@@ -28,11 +30,13 @@ const MISSES_BELIEVED: u32 = 3;
 pub enum OffsetAt {
     /// The first record that is still there.
     Earliest,
-    /// After the last record that all in-sync replicas have (the high watermark).
+    /// After the last record that all in-sync replicas have (the high watermark). A leader that does not know it yet, having
+    /// just been elected, is asked again, also one from before Kafka 2.2, which does not say so (KIP-207).
     Latest,
     /// Before the first open transaction, or [`OffsetAt::Latest`] if none is open. Needs Kafka 0.11.
     LatestStable,
-    /// The first record that is not older than this, in milliseconds since 1970.
+    /// The first record that is not older than this, in milliseconds since 1970. A leader that was just elected may not see
+    /// the last records yet, and one from before Kafka 2.2 does not say so.
     Timestamp(i64),
 }
 
@@ -47,7 +51,9 @@ pub struct Committed {
 
 impl Client {
     /// The offsets of partitions, asked from their leaders. For a timestamp a partition without a record that young is missing
-    /// from the result; otherwise every partition is in it, or the call fails.
+    /// from the result; otherwise every partition is in it, or the call fails. [`OffsetAt::Latest`] is
+    /// past every record that was committed when the call began: where a leader does not learn in time how far its log is
+    /// committed, the error is the retriable OFFSET_NOT_AVAILABLE (78).
     pub async fn offsets(
         &self,
         partitions: &[TopicPartition],
@@ -58,14 +64,14 @@ impl Client {
         let mut open = partitions.to_vec();
         open.sort_unstable();
         open.dedup();
-        let mut found = HashMap::with_capacity(open.len());
+        let mut found = Found { offsets: HashMap::with_capacity(open.len()), log_ends: LogEnds::default() };
         let mut misses = 0;
         loop {
             let failures = match retry.within(self.ask_leaders(&open, at, &mut found)).await {
                 Ok(failures) => failures,
                 Err(error) => open.iter().map(|place| (place.clone(), error.clone())).collect(),
             };
-            let Some(error) = worst(&failures) else { return Ok(found) };
+            let Some(error) = worst(&failures) else { return Ok(found.offsets) };
             misses += u32::from(error.kind() == ErrorKind::UnknownTopic);
             if misses >= MISSES_BELIEVED {
                 return Err(error);
@@ -83,26 +89,26 @@ impl Client {
         &self,
         places: &[TopicPartition],
         at: OffsetAt,
-        found: &mut HashMap<TopicPartition, i64>,
+        found: &mut Found,
     ) -> Result<Vec<(TopicPartition, Error)>, Error> {
         let mut metadata = self.cluster.snapshot();
         if places.iter().any(|place| metadata.leader(&place.topic, place.partition).is_none()) {
             let topics: Vec<_> = places.iter().map(|place| place.topic.clone()).collect();
             metadata = self.cluster.refresh(&topics).await?;
         }
-        let (by_leader, mut failures) = by_leader(places, &metadata);
+        let (leaders, mut failures) = by_leader(places, &metadata);
         let mut asked = JoinSet::new();
-        for (node, places) in by_leader {
-            asked.spawn(ask_leader(self.cluster.clone(), node, places, at));
+        for leader in leaders {
+            let cluster = self.cluster.clone();
+            asked.spawn(async move { (leader.tell(&cluster, at).await, leader) });
         }
-        while let Some(results) = asked.join_next().await {
-            let results =
-                results.map_err(|e| Error::new(ErrorKind::Closed, format!("the question was cut off: {e}")))?;
-            for (place, result) in results {
-                match result {
-                    Ok(Some(offset)) => drop(found.insert(place, offset)),
-                    Ok(None) => {}
-                    Err(error) => failures.push((place, error)),
+        while let Some(answers) = asked.join_next().await {
+            let (answers, leader) =
+                answers.map_err(|e| Error::new(ErrorKind::Closed, format!("the question was cut off: {e}")))?;
+            for (place, told) in leader.places.into_iter().zip(answers) {
+                if let Err(error) = told.and_then(|told| found.take(&place, &told)) {
+                    let error = error.at(&place).in_api(ListOffsetRequest::KEY).on_broker(leader.node.to_string());
+                    failures.push((place, error));
                 }
             }
         }
@@ -169,76 +175,38 @@ fn worst(failures: &[(TopicPartition, Error)]) -> Option<Error> {
     worst.map(|failure| failure.1.clone())
 }
 
-type ByLeader = Vec<(Node, Vec<TopicPartition>)>;
-
-fn by_leader(places: &[TopicPartition], metadata: &Metadata) -> (ByLeader, Vec<(TopicPartition, Error)>) {
-    let mut by_leader: HashMap<_, (Node, Vec<_>)> = HashMap::new();
+fn by_leader(places: &[TopicPartition], metadata: &Metadata) -> (Vec<Leader>, Vec<(TopicPartition, Error)>) {
+    let mut leaders: HashMap<_, Leader> = HashMap::new();
     let mut failures = Vec::new();
     for place in places {
         let leader = metadata.leader(&place.topic, place.partition);
         match leader.and_then(|id| metadata.node(id)) {
-            Some(node) => by_leader.entry(node.id).or_insert_with(|| (node.clone(), Vec::new())).1.push(place.clone()),
+            Some(node) => {
+                let leader = leaders.entry(node.id);
+                let leader = leader.or_insert_with(|| Leader { node: node.clone(), places: Vec::new() });
+                leader.places.push(place.clone());
+            }
             None => failures.push((place.clone(), crate::net::cluster::leaderless(metadata, place))),
         }
     }
-    (by_leader.into_values().collect(), failures)
+    (leaders.into_values().collect(), failures)
 }
 
-type Offsets = Vec<(TopicPartition, Result<Option<i64>, Error>)>;
-
-/// Asks one leader once.
-async fn ask_leader(cluster: Cluster, node: Node, places: Vec<TopicPartition>, at: OffsetAt) -> Offsets {
-    let request = list_offsets(&places, at);
-    // Version 0 answers with segment starts; isolation came with version 2.
-    let first = if at == OffsetAt::LatestStable { 2 } else { 1 };
-    let versions = first..=*ListOffsetRequest::VERSIONS.end();
-    let timeout = cluster.options().request_timeout;
-    match cluster.ask_node(&node, Lane::Other, versions, |_| request.clone(), timeout).await {
-        Ok(answer) => offsets_in(&answer, places, &node),
-        Err(error) => places.into_iter().map(|place| (place.clone(), Err(error.clone().at(&place)))).collect(),
-    }
+/// What a call has found so far.
+struct Found {
+    offsets: HashMap<TopicPartition, i64>,
+    log_ends: LogEnds,
 }
 
-fn list_offsets(places: &[TopicPartition], at: OffsetAt) -> ListOffsetRequest {
-    let timestamp = match at {
-        OffsetAt::Earliest => -2,
-        OffsetAt::Latest | OffsetAt::LatestStable => -1,
-        OffsetAt::Timestamp(ms) => ms,
-    };
-    let partition = |place: &TopicPartition| ListOffsetPartition {
-        partition_index: place.partition,
-        timestamp,
-        ..ListOffsetPartition::default()
-    };
-    let topics = by_topic(places.iter().map(|place| (place, partition(place))));
-    let topics = topics.into_iter().map(|(name, partitions)| ListOffsetTopic { name, partitions }).collect();
-    let isolation_level = match at {
-        OffsetAt::LatestStable => IsolationLevel::READ_COMMITTED,
-        _ => IsolationLevel::READ_UNCOMMITTED,
-    };
-    ListOffsetRequest { replica_id: -1, isolation_level, topics }
-}
-
-/// Each asked partition's offset; one that the answer leaves out is an error too.
-fn offsets_in(answer: &ListOffsetResponse, places: Vec<TopicPartition>, node: &Node) -> Offsets {
-    let result = |place: &TopicPartition| {
-        let topics = answer.topics.iter().filter(|topic| *topic.name == *place.topic);
-        let mut partitions = topics.flat_map(|topic| &topic.partitions);
-        match partitions.find(|partition| partition.partition_index == place.partition) {
-            Some(partition) => offset_of(partition),
-            None => Err(Error::new(ErrorKind::Corrupt, "the answer does not speak of this partition")),
+impl Found {
+    fn take(&mut self, place: &TopicPartition, told: &Told) -> Result<(), Error> {
+        if let Some((log_end, high_watermark)) = told.ends {
+            self.log_ends.judge(place, log_end, high_watermark)?;
         }
-        .map_err(|e| e.at(place).in_api(ListOffsetRequest::KEY).on_broker(node.to_string()))
-    };
-    places.into_iter().map(|place| (place.clone(), result(&place))).collect()
-}
-
-fn offset_of(partition: &ListOffsetPartitionResponse) -> Result<Option<i64>, Error> {
-    match partition.error_code {
-        ErrorCode::NONE => Ok((partition.offset >= 0).then_some(partition.offset)),
-        // A message format without times: no record is known to be that young.
-        ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT => Ok(None),
-        code => Err(Error::from_code(code)),
+        if let Some(offset) = told.offset {
+            self.offsets.insert(place.clone(), offset);
+        }
+        Ok(())
     }
 }
 
@@ -315,19 +283,5 @@ mod tests {
         let places = ["b", "a", "b"].map(|topic| TopicPartition::new(topic, 0));
         let topics = by_topic(places.iter().zip(0..));
         assert_eq!(topics, [("b".to_owned(), vec![0, 2]), ("a".to_owned(), vec![1])]);
-    }
-
-    #[test]
-    fn a_request_fits_every_version_it_may_be_sent_in() {
-        let places = [TopicPartition::new("t", 0)];
-        for at in [OffsetAt::Earliest, OffsetAt::Latest, OffsetAt::Timestamp(7)] {
-            let request = list_offsets(&places, at);
-            assert_eq!(request.replica_id, -1);
-            for version in 1..=5 {
-                request.write(version).unwrap();
-            }
-        }
-        list_offsets(&places, OffsetAt::LatestStable).write(2).unwrap();
-        assert!(list_offsets(&places, OffsetAt::LatestStable).write(1).is_err());
     }
 }

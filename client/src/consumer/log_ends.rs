@@ -1,4 +1,9 @@
 //! Where a log begins and ends, asked of the broker that just said a position is outside of it.
+//!
+//! The end may be too early: a leader from before 2.2 names a high watermark that is behind without saying so (KIP-207,
+//! [`core::high_watermark`](crate::core::high_watermark)), a later one answers 78, and then the end is missing. Neither is
+//! asked again. That the position is outside was decided by the broker, on its log and not on its high watermark
+//! (`Log.read`), so no position is refused for it, and none is moved: the ends stand in the error's text and nowhere else.
 
 use std::collections::{BTreeMap, HashMap};
 

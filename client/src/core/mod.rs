@@ -3,6 +3,7 @@
 pub(crate) mod accumulator;
 pub(crate) mod backoff;
 pub(crate) mod fetch_session;
+pub(crate) mod high_watermark;
 pub(crate) mod in_flight;
 pub(crate) mod isolation;
 pub(crate) mod logins;

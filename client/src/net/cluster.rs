@@ -179,16 +179,32 @@ impl Core {
         timeout: Duration,
     ) -> Result<R::Response, Error> {
         let deadline = Instant::now() + timeout;
-        let Ok(connection) = tokio::time::timeout_at(deadline.into(), self.connection_to(node, lane)).await else {
-            let error = Error::new(ErrorKind::Timeout, format!("no connection within {timeout:?}"));
-            return Err(error.on_broker(node.to_string()).in_api(R::KEY));
-        };
-        let connection = connection.map_err(|e| e.in_api(R::KEY))?;
+        let connection = self.connection_within(node, lane, timeout).await.map_err(|e| e.in_api(R::KEY))?;
         let answer = ask_on(&connection, versions, make, deadline).await.map(|(_, answer)| answer);
         answer.inspect_err(|e| {
             if e.is_stale_metadata() {
                 self.want_refresh();
             }
+        })
+    }
+
+    /// The version of an API that a broker would be asked in.
+    pub(crate) async fn version<R: Request>(
+        &self,
+        node: &Node,
+        lane: Lane,
+        versions: RangeInclusive<i16>,
+        timeout: Duration,
+    ) -> Result<i16, Error> {
+        let connection = self.connection_within(node, lane, timeout).await.map_err(|e| e.in_api(R::KEY))?;
+        connection.version_for(R::KEY, versions)
+    }
+
+    async fn connection_within(&self, node: &Node, lane: Lane, timeout: Duration) -> Result<Arc<Connection>, Error> {
+        let connection = tokio::time::timeout(timeout, self.connection_to(node, lane)).await;
+        connection.unwrap_or_else(|_| {
+            let error = Error::new(ErrorKind::Timeout, format!("no connection within {timeout:?}"));
+            Err(error.on_broker(node.to_string()))
         })
     }
 
