@@ -7,7 +7,7 @@ use ottla_connector::core::plan::COMMIT_NOTE;
 use ottla_connector::exit::Exit;
 use ottla_connector::mode::{Mode, full_group, group};
 use ottla_connector::task::Ending;
-use ottla_devbroker::{DevBroker, Fault};
+use ottla_devbroker::{DevBroker, Fault, Release};
 use ottla_protocol::{ApiKey, ErrorCode};
 use std::time::Duration;
 use tasks_support::*;
@@ -64,6 +64,20 @@ async fn full_ends_at_the_end_as_it_was_at_its_start_however_much_comes_later() 
     assert_eq!(record(&broker, "t").await, [Some(5), Some(4), Some(0)]);
     run_ok(job("t", from_topics(&broker, TOPIC, Mode::Full), out.target())).await;
     assert_eq!(out.sorted(), sorted(&[objects(0, 2..9), objects(1, 0..4), objects(2, 0..1)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_carries_everything_although_a_new_leader_names_an_end_too_early() {
+    for release in [Release::V0_11, Release::V2_1, Release::V2_3] {
+        let broker = DevBroker::builder().release(release).auto_create(false).start().await.expect("a broker");
+        broker.create_topic(TOPIC, 1).expect("created");
+        fill(&broker, TOPIC, 0, 0..5).await;
+        let held = broker.inject(Fault::stale_high_watermark(0).times(2));
+        let out = OutFile::new();
+        run_ok(job("t", from_topics(&broker, TOPIC, Mode::Full), out.target())).await;
+        assert_eq!((out.sorted(), held.hits()), (sorted(&[objects(0, 0..5)]), 2), "{release}");
+        assert_eq!(committed(&broker, &group("t"), TOPIC, 1).await, [Some(5)], "{release}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,7 @@ fn unmet_min_isr_ends_the_task_with_the_brokers_error_and_its_position_stays() -
     // The topic of committed offsets wants three live brokers when it is made, which is when a group is first asked for.
     admin.committed("nobody", "from")?;
 
-    // The broker to kill is the last replica: neither topic loses its leader's first choice.
+    // `to` keeps its leader; `from` may lose its own, and then a new one has to find out how far its log is committed.
     let doomed = admin.topic("to")?.expect("the topic").replicas[0][2];
     kafka.kill(doomed as usize - 1);
     let admin = kafka.admin()?;
