@@ -7,7 +7,7 @@ use ottla_client::{Client, ErrorKind, KerberosOptions};
 use ottla_devbroker::DevBroker;
 
 fn conf(kdc: &str) -> String {
-    format!("[libdefaults]\ndefault_realm = R\n[realms]\nR = {{\nkdc = {kdc}\n}}\n")
+    format!("[libdefaults]\ndefault_realm = R\ndns_canonicalize_hostname = false\n[realms]\nR = {{\nkdc = {kdc}\n}}\n")
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ottla_brokers::{
     Certificates, Enctype, Kafka, KafkaOptions, Kdc, KdcOptions, KdcTransport, KinitWith, Listener, Release,
@@ -190,32 +190,33 @@ async fn a_client_of_a_realm_that_is_trusted_gets_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a real Kafka and MIT's KDC: run testdata/test; takes a minute"]
-async fn tickets_of_30_seconds_and_sessions_of_10_serve_for_a_minute_without_an_error_or_a_lost_record() {
-    let kdc = Kdc::start_with(KdcOptions::default().max_life(Duration::from_secs(30))).unwrap();
-    kdc.add_principal("alice", SECRET).unwrap();
-    let options = KafkaOptions::default().secured(&kdc, &Certificates::shared().unwrap()).unwrap();
-    let kafka = Kafka::start_with(Release::from_env().unwrap(), options.max_reauth(Duration::from_secs(10))).unwrap();
-    let rig = Rig { kdc, kafka };
-    let options = rig.by_password();
-    let client = rig.connect(options.clone()).await.unwrap();
-    client.create_topic(&NewTopic { name: "minute".to_owned(), partitions: 1, replicas: 1 }).await.unwrap();
-    let producer = client.producer(ProducerOptions::default()).await.unwrap();
-    let sending = producer.topic("minute").await.unwrap();
-    let (start, mut sent) = (Instant::now(), 0);
-    while start.elapsed() < Duration::from_secs(65) {
-        let value = sent.to_string();
-        let record = Outgoing { value: Some(value.as_bytes()), ..Outgoing::default() };
-        sending.send(record).await.unwrap().await.unwrap();
-        sent += 1;
-        tokio::time::sleep(Duration::from_millis(100)).await;
+#[ignore = "needs a real Kafka and MIT's KDC: run testdata/test; /etc/hosts has to call 127.0.0.1 localhost"]
+async fn a_broker_that_is_called_by_its_address_is_met_by_the_name_of_the_address() {
+    let rig = rig();
+    let address = rig.address().replace("localhost", "127.0.0.1");
+    let by_password = |name: &str, settings: &[(&str, &str)]| {
+        let conf = conf_of(&rig.kdc, name, |mut conf| {
+            conf.libdefaults.retain(|(name, _)| !["rdns", "dns_canonicalize_hostname"].contains(&&**name));
+            settings.iter().fold(conf, |conf, (name, value)| conf.libdefault(name, value))
+        });
+        KerberosOptions::password("alice", SECRET).krb5_conf(conf)
+    };
+    let defaults = connect(&address, by_password("names.conf", &[])).await;
+    round_trip(&defaults.unwrap(), "by-address").await;
+    let fallback = by_password("fallback.conf", &[("dns_canonicalize_hostname", "fallback")]);
+    connect(&address, fallback).await.unwrap();
+    assert!(rig.kdc.log().contains("kafka/127.0.0.1@TEST.LOCAL"), "it is asked for as it stands first");
+
+    for (name, setting) in [("forward.conf", "rdns"), ("never.conf", "dns_canonicalize_hostname")] {
+        let as_it_stands = by_password(name, &[(setting, "false")]);
+        let Err(error) = connect(&address, as_it_stands.clone()).await else {
+            panic!("{setting}: nobody is called so")
+        };
+        println!("| broker by its address, `{setting} = false` | {error} |");
+        let message = error.to_string();
+        assert!(message.contains("kafka/127.0.0.1@TEST.LOCAL") && message.contains("service_host"), "{message}");
+        connect(&address, as_it_stands.service_host("localhost")).await.unwrap();
     }
-    let values = read(&client, "minute", 0, sent).await;
-    assert_eq!(values, (0..sent).map(|number| number.to_string()).collect::<Vec<_>>());
-    // Connections of releases that renew logins make a new context each time; the others keep theirs.
-    let asked = rig.kdc.log().lines().filter(|line| line.contains("AS_REQ") && line.contains("ISSUE")).count();
-    let renews = Release::from_env().unwrap().at_least(2, 2);
-    assert!(!renews || (3..=6).contains(&asked), "{asked} logins");
 }
 
 #[tokio::test(flavor = "multi_thread")]

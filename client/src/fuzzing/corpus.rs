@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::exchange::{ANSWER, IN_ANSWER, IN_MESSAGE, OFFER, TYPES, WRAPPED, begun};
-use super::kerberos::{DNS_QUESTION, MESSAGES};
+use super::kerberos::{DNS_QUESTION, HOST_KINDS, HOST_QUESTION, MESSAGES};
 use crate::kerberos::crypto::testing::unhex;
-use crate::kerberos::dns::wire::query;
+use crate::kerberos::dns::wire::{Question, query};
 use crate::kerberos::enctype::Enctype;
 use crate::kerberos::gss::acceptor::{Manner, NOW, held};
 use crate::kerberos::key::Key;
@@ -24,7 +24,11 @@ pub fn corpus(door: &str) -> Vec<Vec<u8>> {
         "ccache" => (1..=4).map(cache).collect(),
         "der" => recording(18).into_iter().filter(|message| message.first().is_some_and(|tag| *tag > 0x5F)).collect(),
         "dns_answer" => vec![dns()],
+        "dns_host" => (0..HOST_KINDS.len()).map(dns_host).collect(),
         "gss_tokens" => tokens(),
+        "hosts" => {
+            vec![b"# ours\n127.0.0.1 localhost\n::1 localhost ip6-localhost\n10.0.0.7 b.example.com b\n".to_vec()]
+        }
         "kdc_answers" => kdc_answers(),
         "kerberos_messages" => messages(),
         "keytab" => vec![keytab(1), keytab(2)],
@@ -33,7 +37,7 @@ pub fn corpus(door: &str) -> Vec<Vec<u8>> {
         "pem" => PEM.iter().map(|name| testdata(&format!("tls/{name}"))).collect(),
         "principal" => PRINCIPALS.iter().map(|text| text.as_bytes().to_vec()).collect(),
         "resolv_conf" => {
-            vec![b"# ours\nnameserver 192.0.2.1\nnameserver ::1\noptions ndots:2 timeout:7 attempts:9\n".to_vec()]
+            vec![b"# ours\nnameserver 192.0.2.1\nnameserver ::1\nsearch a.test b.test\noptions ndots:2 timeout:7 attempts:9\n".to_vec()]
         }
         "scram_server" => vec![SCRAM.to_vec()],
         other => panic!("there is no door {other}"),
@@ -65,6 +69,7 @@ const SCRAM: &[u8] = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W2
 
 const SETTINGS: [&str; 2] = [
     "# Ours.\n[libdefaults]\n default_realm = EXAMPLE.COM\n rdns = off\n dns_canonicalize_hostname = fallback\n\
+     qualify_shortname = \"\"\n default_client_keytab_name = FILE:/k/%{uid}\n\
      udp_preference_limit = 1\n clockskew = 2m\n ticket_lifetime = 1d2h\n renew_lifetime = 10:30\n\
      default_tkt_enctypes = aes256-cts -aes128-cts rc4\n permitted_enctypes* = DEFAULT +aes\n allow_rc4 = yes\n\
      default_ccache_name = FILE:/run/%{uid}/cc\n default_keytab_name = \"a b\\n\"\n\
@@ -189,8 +194,7 @@ fn tokens() -> Vec<Vec<u8>> {
 }
 
 fn dns() -> Vec<u8> {
-    let (id, name) = DNS_QUESTION;
-    let mut bytes = query(id, name).expect("a name");
+    let mut bytes = query(&DNS_QUESTION).expect("a name");
     bytes[2..4].copy_from_slice(&[0x81, 0x80]);
     bytes[7] = 3;
     // An alias, and two hosts of it, whose names end in the question's realm, at byte 27.
@@ -198,6 +202,23 @@ fn dns() -> Vec<u8> {
     bytes.extend(b"\x01a\x02de\0\0\x21\0\x01\0\0\x01\x2C\0\x0A\0\0\0\x05\0\x58\x01k\xC0\x1B");
     bytes.extend(b"\x01a\x02de\0\0\x21\0\x01\0\0\0\0\0\x0A\0\x01\0\0\0\x58\x01m\xC0\x1B");
     bytes
+}
+
+/// An alias, and two records of what it stands for.
+fn dns_host(which: usize) -> Vec<u8> {
+    let (kind, data): (_, &[&[u8]]) = match which {
+        0 => (1, &[&[127, 0, 0, 5], &[127, 0, 0, 6]]),
+        1 => (28, &[&[0xFD; 16], &[0xFE; 16]]),
+        _ => (12, &[b"\x04host\xC0\x13", b"\x05other\0"]),
+    };
+    let mut bytes = query(&Question { kind: HOST_KINDS[which], ..HOST_QUESTION }).expect("a name");
+    bytes[2..4].copy_from_slice(&[0x81, 0x80]);
+    bytes[7] = 3;
+    bytes.extend(b"\xC0\x0C\0\x05\0\x01\0\0\x01\x2C\0\x06\x01a\x02de\0");
+    for data in data {
+        bytes.extend([b"\x01a\x02de\0\0", &[kind][..], b"\0\x01\0\0\x01\x2C\0", &[data.len() as u8], data].concat());
+    }
+    [&[which as u8], &bytes[..]].concat()
 }
 
 /// The oldest version of both kinds of file has this machine's byte order, and counts the realm as a component.

@@ -10,6 +10,7 @@ use super::within;
 use crate::kerberos::ccache::CredentialCache;
 use crate::kerberos::config::{ConfigFiles, Krb5Config, Sources, Whose};
 use crate::kerberos::dns::ResolvConf;
+use crate::kerberos::hosts_file;
 use crate::kerberos::kdc::address::Address;
 use crate::kerberos::keytab::Keytab;
 use crate::kerberos::principal::{Principal, PrincipalName};
@@ -106,7 +107,7 @@ pub fn krb5_conf(data: &[u8]) -> bool {
         }
     }
     let whose = Whose { uid: Some(7), username: None, temporary: None };
-    let _ = (config.ccache_name(None, &whose), config.keytab_name(None, &whose));
+    let _ = (config.ccache_name(None, &whose), config.keytab_name(|_| None, &whose, |name| name.len() % 2 == 0));
     config.default_realm.is_some()
 }
 
@@ -118,12 +119,33 @@ fn address(text: &str) {
     }
 }
 
-/// resolv.conf: some servers, not many, and no wait without measure.
+/// resolv.conf: some servers, not many, no wait without measure, and few names in place of one.
 pub fn resolv_conf(data: &[u8]) -> bool {
     let conf = ResolvConf::parse(&String::from_utf8_lossy(data));
     assert!((1..=3).contains(&conf.servers.len()), "{conf:?}");
     assert!((1..=30).contains(&conf.timeout.as_secs()) && (1..=5).contains(&conf.attempts), "{conf:?}");
+    for name in ["a", "a.", "a.b.c"] {
+        let names = conf.candidates(name);
+        assert!((1..=7).contains(&names.len()) && names.iter().all(|one| one.starts_with('a') && !one.ends_with('.')));
+    }
     conf != ResolvConf::default()
+}
+
+/// hosts: what is found of a name is there. Every name that is in it is found, and is the one of its line's address or of another
+/// line with that address.
+pub fn hosts(data: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(data);
+    let mut is_any_found = false;
+    // Not all: looking for each among all takes its square.
+    for word in text.split_ascii_whitespace().take(64) {
+        if let Some(host) = hosts_file::by_name(&text, word) {
+            assert!((1..=32).contains(&host.addresses.len()) && text.contains(host.name), "{host:?}");
+            let names = host.addresses.iter().map(|address| hosts_file::by_address(&text, *address));
+            assert!(names.clone().all(|name| name.is_some_and(|name| text.contains(name))), "{host:?}");
+            is_any_found = true;
+        }
+    }
+    is_any_found
 }
 
 /// A principal's name, and a KDC's address. As it is shown it is the same principal.

@@ -3,7 +3,7 @@
 use crate::kerberos::der::{
     BIT_STRING, GENERAL_STRING, GENERALIZED_TIME, INTEGER, OCTET_STRING, Reader, SEQUENCE, Writer,
 };
-use crate::kerberos::dns::wire::{Answer, answer, put_in_order};
+use crate::kerberos::dns::wire::{Answer, Data, Found, Kind, Question, Srv, answer, put_in_order};
 use crate::kerberos::error::{Malformed, Peer};
 use crate::kerberos::messages::{
     ApRep, ApReq, Authenticator, EncApRepPart, EncKdcRepPart, EncryptedData, EtypeInfo2, KdcRep, KdcReq, KdcReqBody,
@@ -139,16 +139,43 @@ pub fn kerberos_messages(data: &[u8]) -> bool {
 }
 
 /// The question whose answers [`dns_answer`] takes.
-pub(super) const DNS_QUESTION: (u16, &str) = (0x1234, "_kerberos._udp.EXAMPLE.COM");
+pub(super) const DNS_QUESTION: Question<'_> =
+    Question { id: 0x1234, kind: Kind::Srv, name: "_kerberos._udp.EXAMPLE.COM" };
+
+/// The kinds of question whose answers [`dns_host`] takes, by the first byte, and the name that is in all of them.
+pub(super) const HOST_KINDS: [Kind; 3] = [Kind::A, Kind::Aaaa, Kind::Ptr];
+pub(super) const HOST_QUESTION: Question<'_> = Question { id: 0x1234, kind: Kind::A, name: "broker.example.com" };
+
+/// A byte for the kind of question, and a server's answer about a host. Names can be shown, addresses are of the kind that was asked
+/// for, and there are few of both.
+pub fn dns_host(data: &[u8]) -> bool {
+    let [which, bytes @ ..] = data else { return false };
+    let kind = HOST_KINDS[usize::from(*which) % HOST_KINDS.len()];
+    let Ok(Answer::Found(found)) = answer(bytes, &Question { kind, ..HOST_QUESTION }) else { return false };
+    assert!(found.data.len() <= 32);
+    for data in &found.data {
+        match data {
+            Data::Address(address) => assert!(address.is_ipv4() == (kind == Kind::A) && kind != Kind::Ptr),
+            Data::Host(host) => assert!(kind == Kind::Ptr && shows(host), "{host:?}"),
+            Data::Service(target) => panic!("{target:?}"),
+        }
+    }
+    assert!(shows(&found.name), "{found:?}");
+    found != Found { name: HOST_QUESTION.name.to_owned(), data: Vec::new(), ttl: found.ttl }
+}
+
+/// Whether it is short and no terminal minds it. The root is empty.
+fn shows(host: &str) -> bool {
+    host.len() < 255 && host.bytes().all(|b| b.is_ascii_graphic())
+}
 
 /// A server's answer. Its hosts are few, and names that can be shown; put in order, they are the same, by priority.
 pub fn dns_answer(data: &[u8]) -> bool {
-    let (id, name) = DNS_QUESTION;
-    let Ok(Answer::Found(mut srv)) = answer(data, id, name) else { return false };
+    let Ok(Answer::Found(found)) = answer(data, &DNS_QUESTION) else { return false };
+    let mut srv = Srv::from(found);
     assert!(srv.targets.len() <= 32);
     for target in &srv.targets {
-        let printable = target.host.bytes().all(|b| b.is_ascii_graphic());
-        assert!(printable && (1..255).contains(&target.host.len()), "{target:?}");
+        assert!(shows(&target.host) && !target.host.is_empty(), "{target:?}");
     }
     let mut before = srv.targets.clone();
     let mut chance = data.iter().cycle();

@@ -13,8 +13,8 @@ mod tests;
 
 pub use corpus::corpus;
 pub use exchange::{gss_tokens, kdc_answers};
-pub use files::{ccache, keytab, krb5_conf, pem, principal, resolv_conf};
-pub use kerberos::{der, dns_answer, kerberos_messages};
+pub use files::{ccache, hosts, keytab, krb5_conf, pem, principal, resolv_conf};
+pub use kerberos::{der, dns_answer, dns_host, kerberos_messages};
 pub use login::{oauth_challenge, scram_server};
 
 /// A door: a name, which is that of the fuzz target, and what stands behind it. It says whether the bytes were taken for what
@@ -22,11 +22,13 @@ pub use login::{oauth_challenge, scram_server};
 pub type Door = (&'static str, fn(&[u8]) -> bool);
 
 /// All of them.
-pub const DOORS: [Door; 13] = [
+pub const DOORS: [Door; 15] = [
     ("ccache", ccache),
     ("der", der),
     ("dns_answer", dns_answer),
+    ("dns_host", dns_host),
     ("gss_tokens", gss_tokens),
+    ("hosts", hosts),
     ("kdc_answers", kdc_answers),
     ("kerberos_messages", kerberos_messages),
     ("keytab", keytab),

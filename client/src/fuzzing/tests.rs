@@ -130,7 +130,9 @@ batter! {
     damaged_credential_caches_break_no_promise: "ccache", 20_000;
     damaged_der_breaks_no_promise: "der", 20_000;
     damaged_dns_answers_break_no_promise: "dns_answer", 40_000;
+    damaged_dns_answers_about_hosts_break_no_promise: "dns_host", 40_000;
     damaged_gss_tokens_break_no_promise: "gss_tokens", 2_000;
+    damaged_hosts_files_break_no_promise: "hosts", 20_000;
     damaged_answers_of_kdcs_break_no_promise: "kdc_answers", 1_000;
     damaged_kerberos_messages_break_no_promise: "kerberos_messages", 20_000;
     damaged_keytabs_break_no_promise: "keytab", 20_000;

@@ -171,6 +171,15 @@ impl KerberosError {
         }
     }
 
+    /// Whether a KDC with newer keys may say otherwise.
+    pub(crate) fn may_be_out_of_date(&self) -> bool {
+        match self {
+            Self::WrongKey { .. } | Self::Crypto { cause: CryptoError::Integrity, .. } => true,
+            Self::Refused(refusal) => refusal.by == Peer::Kdc && refusal.code.is_about_the_clients_key(),
+            _ => false,
+        }
+    }
+
     /// The code of the KRB-ERROR, if it was one.
     pub(crate) fn code(&self) -> Option<KrbErrorCode> {
         match self {

@@ -17,7 +17,7 @@ const CODES: [Row; 46] = [
     (4, "KDC_ERR_C_OLD_MAST_KVNO", ""),
     (5, "KDC_ERR_S_OLD_MAST_KVNO", ""),
     (6, "KDC_ERR_C_PRINCIPAL_UNKNOWN", "the KDC knows no such client: check the spelling (upper and lower case differ) and the realm of the principal"),
-    (7, "KDC_ERR_S_PRINCIPAL_UNKNOWN", "the KDC knows no such service: nearly always the host name, which must be the one in the broker's service principal, not an address; check service_name too"),
+    (7, "KDC_ERR_S_PRINCIPAL_UNKNOWN", "the KDC knows no such service: nearly always the host name, which must be the one in the broker's service principal, not an address; name it with service_host if no broker address has it, and check service_name and, in krb5.conf, rdns and dns_canonicalize_hostname"),
     (8, "KDC_ERR_PRINCIPAL_NOT_UNIQUE", "two entries at the KDC have this name; ask its administrator"),
     (9, "KDC_ERR_NULL_KEY", "the entry has no key; ask the KDC's administrator to set one"),
     (10, "KDC_ERR_CANNOT_POSTDATE", ""),
@@ -106,6 +106,11 @@ impl KrbErrorCode {
     /// Whether it says something of the service that was asked for, and nothing of the client.
     pub(crate) fn is_about_the_service(self) -> bool {
         matches!(self.0, 2 | 5 | 7 | 19 | 22 | 26 | 27 | 28)
+    }
+
+    /// Whether it says that the client, or its key, is not known or not good any more.
+    pub(crate) fn is_about_the_clients_key(self) -> bool {
+        matches!(self.0, 6 | 23 | 24)
     }
 
     /// Whether the same may succeed later without anything being changed: Kafka's Java client takes 21, 33 and 34 for

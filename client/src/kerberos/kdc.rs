@@ -39,6 +39,14 @@ pub(crate) enum Via {
     Tcp,
 }
 
+/// Which of a realm's KDCs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whom {
+    Any,
+    /// Those that krb5.conf names as having the newest keys (`primary_kdc`, `master_kdc`).
+    Primary,
+}
+
 /// The way to the KDCs of all realms. It remembers which of them answered, and what DNS said.
 #[derive(Debug)]
 pub(crate) struct Transport {
@@ -63,14 +71,26 @@ impl Transport {
         Self { config, resolv_conf, patience, realms: Mutex::default() }
     }
 
+    /// The same for any of them.
+    #[cfg(test)]
+    pub(crate) async fn exchange(&self, realm: &str, request: &[u8], via: Via) -> Result<Vec<u8>, KerberosError> {
+        self.exchange_with(Whom::Any, realm, request, via).await
+    }
+
     /// Sends a request to a realm's KDCs, one after the other, and gives the first reply, which may be a KRB-ERROR. A reply
     /// too big for UDP (52) is asked for again by TCP; a KDC that says that it is not available (29) is passed over while
     /// there is another. Trying ends after [`Patience::whole`]. If nobody answers, [`KerberosError::Unreachable`] lists each
     /// address with what came of it.
-    pub(crate) async fn exchange(&self, realm: &str, request: &[u8], via: Via) -> Result<Vec<u8>, KerberosError> {
+    pub(crate) async fn exchange_with(
+        &self,
+        whom: Whom,
+        realm: &str,
+        request: &[u8],
+        via: Via,
+    ) -> Result<Vec<u8>, KerberosError> {
         let deadline = Instant::now() + self.patience.whole;
         let mut tried = Vec::new();
-        let looked_up = timeout_at(deadline, self.addresses(realm, &mut tried)).await;
+        let looked_up = timeout_at(deadline, self.addresses(whom, realm, &mut tried)).await;
         let addresses = looked_up.unwrap_or_else(|_| {
             tried.push(format!("no answer of DNS within {:?}", self.patience.whole));
             Vec::new()
@@ -119,9 +139,19 @@ impl Transport {
         plan::attempts(addresses, preferred, via == Via::Configured, good.as_ref(), &self.patience)
     }
 
+    /// Whether krb5.conf names a primary KDC of this realm, other than the one that answered the last time.
+    pub(crate) fn has_another_primary(&self, realm: &str) -> bool {
+        let named = self.config.realm(realm).map_or(&[][..], |realm| &realm.master_kdc);
+        let primaries: Vec<_> = named.iter().filter_map(|text| Address::parse(text).ok()).collect();
+        plan::has_another_primary(&primaries, self.known(realm).good.as_ref())
+    }
+
     /// Where the KDCs are. Why an address cannot be used, or why none is known, is added to `tried`.
-    async fn addresses(&self, realm: &str, tried: &mut Vec<String>) -> Vec<Address> {
-        let named = self.config.realm(realm).map_or(&[][..], |realm| &realm.kdc);
+    async fn addresses(&self, whom: Whom, realm: &str, tried: &mut Vec<String>) -> Vec<Address> {
+        let named = self.config.realm(realm).map_or(&[][..], |realm| match whom {
+            Whom::Any => &realm.kdc,
+            Whom::Primary => &realm.master_kdc,
+        });
         if !named.is_empty() {
             let mut addresses = Vec::new();
             for text in named {

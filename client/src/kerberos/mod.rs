@@ -1,6 +1,6 @@
 //! Kerberos 5 in pure Rust: what a client needs to prove itself to a Kafka broker and to have the broker prove itself.
 //!
-//! Everything here computes; only `kdc`, and `dns` for it, talk. Time, chance and bytes are arguments, so that recorded
+//! Everything here computes; only `kdc`, `host_names`, and `dns` for both, talk. Time, chance and bytes are arguments, so that recorded
 //! exchanges and the vectors of the RFCs replay exactly.
 //!
 //! | file | what is decided there | source |
@@ -14,6 +14,7 @@
 //! | `config` | what krb5.conf says: KDCs, whose host is whose, which encryption types | krb5.conf(5), MIT `util/profile` |
 //! | `keytab`, `ccache` | keys and tickets in files | MIT `kt_file.c`, `cc_file.c` |
 //! | `kdc`, `dns` | whom a request is sent to, how, and how long that is waited for | RFC 4120 §7.2, RFC 2782 |
+//! | `host_names`, `hosts_file` | what a broker's host is called in its principal | MIT `sn2princ.c`, hosts(5) |
 //! | `principal`, `enctype`, `key`, `time`, `ticket` | the words that all of them share | RFC 4120 §5.2, §6 |
 //! | `error`, `error_code` | what can go wrong and what to do about it | RFC 4120 §7.5.9 |
 //!
@@ -38,6 +39,8 @@ pub(crate) mod exchange;
 #[cfg(test)]
 mod files_real;
 pub(crate) mod gss;
+pub(crate) mod host_names;
+pub(crate) mod hosts_file;
 pub(crate) mod kdc;
 pub(crate) mod key;
 pub(crate) mod keytab;

@@ -88,6 +88,8 @@ pub(crate) struct Krb5Config {
     pub(crate) canonicalize: Canonicalize,
     /// Whether canonicalizing goes through the address, too.
     pub(crate) rdns: bool,
+    /// What short names that are not canonicalized get behind them; empty for nothing, `None` for the system's domain.
+    pub(crate) qualify_shortname: Option<String>,
     /// Requests up to this size, in bytes, go by UDP first.
     pub(crate) udp_preference_limit: usize,
     /// How far clocks may be apart.
@@ -97,6 +99,7 @@ pub(crate) struct Krb5Config {
     /// As it stands in the file; [`Self::ccache_name`] is the one to use.
     default_ccache_name: Option<String>,
     default_keytab_name: Option<String>,
+    default_client_keytab_name: Option<String>,
     /// How long a ticket is asked for.
     pub(crate) ticket_lifetime: Duration,
     /// How long a ticket that can be renewed is asked for; `None` asks for one that cannot.
@@ -125,11 +128,13 @@ impl Default for Krb5Config {
             dns_lookup_realm: false,
             canonicalize: Canonicalize::Always,
             rdns: true,
+            qualify_shortname: None,
             udp_preference_limit: 1465,
             clockskew: Duration::from_mins(5),
             kdc_timesync: true,
             default_ccache_name: None,
             default_keytab_name: None,
+            default_client_keytab_name: None,
             ticket_lifetime: Duration::from_hours(24),
             renew_lifetime: None,
             forwardable: false,
@@ -197,6 +202,8 @@ impl Krb5Config {
         self.default_realm = text("default_realm");
         self.default_ccache_name = text("default_ccache_name");
         self.default_keytab_name = text("default_keytab_name");
+        self.default_client_keytab_name = text("default_client_keytab_name");
+        self.qualify_shortname = text("qualify_shortname");
         for (name, switch) in [
             ("dns_lookup_kdc", &mut self.dns_lookup_kdc),
             ("dns_lookup_realm", &mut self.dns_lookup_realm),
@@ -258,10 +265,26 @@ impl Krb5Config {
         }
     }
 
-    /// The keytab to use: `KRB5_KTNAME` if it is set, else what the file says, else the system's.
-    pub(crate) fn keytab_name(&self, from_environment: Option<&str>, whose: &Whose) -> Result<String, String> {
-        match from_environment.filter(|name| !name.is_empty()) {
-            Some(name) => Ok(name.to_owned()),
+    /// The keytab to use, if nobody says which: `KRB5_CLIENT_KTNAME`; `default_client_keytab_name`, if that file `is_there`;
+    /// `KRB5_KTNAME`; `default_keytab_name`; the system's. MIT's initiators have the first two, its `kinit -k` the others.
+    pub(crate) fn keytab_name(
+        &self,
+        environment: impl Fn(&str) -> Option<String>,
+        whose: &Whose,
+        is_there: impl Fn(&str) -> bool,
+    ) -> Result<String, String> {
+        let variable = |name| environment(name).filter(|value| !value.is_empty());
+        if let Some(name) = variable("KRB5_CLIENT_KTNAME") {
+            return Ok(name);
+        }
+        if let Some(name) = &self.default_client_keytab_name {
+            let name = values::expanded(name, whose)?;
+            if is_there(&name) {
+                return Ok(name);
+            }
+        }
+        match variable("KRB5_KTNAME") {
+            Some(name) => Ok(name),
             None => values::expanded(self.default_keytab_name.as_deref().unwrap_or("FILE:/etc/krb5.keytab"), whose),
         }
     }

@@ -51,6 +51,7 @@ const WHOLE: &str = r#"
   kdc_timesync = 0
   default_ccache_name = FILE:/run/user/%{uid}/krb5cc
   default_keytab_name = "FILE:/etc/our own.keytab"
+  default_client_keytab_name = FILE:/var/keytabs/%{uid}
   ticket_lifetime = 1d2h
   renew_lifetime = 7d
   forwardable = true
@@ -150,7 +151,6 @@ fn names_of_caches_and_keytabs_come_from_the_environment_the_file_and_the_defaul
     let config = parsed(WHOLE).unwrap();
     assert_eq!(config.ccache_name(Some("FILE:/x"), &whose).unwrap(), "FILE:/x");
     assert_eq!(config.ccache_name(Some(""), &whose).unwrap(), "FILE:/run/user/7/krb5cc");
-    assert_eq!(config.keytab_name(None, &whose).unwrap(), "FILE:/etc/our own.keytab");
     #[cfg(target_os = "linux")]
     assert_eq!(
         Whose::of_this_process(Some("etl")).uid,
@@ -158,7 +158,33 @@ fn names_of_caches_and_keytabs_come_from_the_environment_the_file_and_the_defaul
     );
     let config = Krb5Config::default();
     assert_eq!(config.ccache_name(None, &whose).unwrap(), "FILE:/tmp/krb5cc_7");
-    assert_eq!(config.keytab_name(None, &whose).unwrap(), "FILE:/etc/krb5.keytab");
+}
+
+#[test]
+fn a_default_keytab_is_the_clients_before_the_hosts_and_the_environments_before_the_files() {
+    let whose = Whose { uid: Some(7), ..Whose::default() };
+    let name = |config: &Krb5Config, variables: &[(&str, &str)], there: &str| {
+        let find =
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        config.keytab_name(find, &whose, |name| name == there).unwrap()
+    };
+    let (client, host) = (("KRB5_CLIENT_KTNAME", "/client"), ("KRB5_KTNAME", "/host"));
+    let config = parsed(WHOLE).unwrap();
+    let of_the_client = "FILE:/var/keytabs/7";
+    assert_eq!(name(&config, &[client, host], of_the_client), "/client");
+    assert_eq!(name(&config, &[("KRB5_CLIENT_KTNAME", ""), host], of_the_client), of_the_client);
+    assert_eq!(name(&config, &[host], "elsewhere"), "/host");
+    assert_eq!(name(&config, &[], "elsewhere"), "FILE:/etc/our own.keytab");
+    assert_eq!(name(&Krb5Config::default(), &[host], ""), "/host");
+    assert_eq!(name(&Krb5Config::default(), &[], ""), "FILE:/etc/krb5.keytab");
+}
+
+#[test]
+fn what_short_names_get_is_as_it_says_and_may_be_nothing() {
+    let of = |text: &str| parsed(format!("[libdefaults]\n{text}\n")).unwrap().qualify_shortname;
+    assert_eq!(of("rdns = off"), None);
+    assert_eq!(of("qualify_shortname = example.com").as_deref(), Some("example.com"));
+    assert_eq!(of("qualify_shortname = \"\"").as_deref(), Some(""));
 }
 
 #[test]

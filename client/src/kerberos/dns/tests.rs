@@ -3,10 +3,22 @@
 use super::wire::*;
 use super::*;
 
+fn service(id: u16, name: &str) -> Question<'_> {
+    Question { id, kind: Kind::Srv, name }
+}
+
+fn query(id: u16, name: &str) -> Result<Vec<u8>, Problem> {
+    wire::query(&service(id, name))
+}
+
+fn answer(bytes: &[u8], id: u16, name: &str) -> Result<Answer, Problem> {
+    wire::answer(bytes, &service(id, name))
+}
+
 const NAME: &str = "_kerberos._udp.EXAMPLE.COM";
 const ID: u16 = 0x1234;
 
-fn encoded(name: &str) -> Vec<u8> {
+pub(in crate::kerberos) fn encoded(name: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for label in name.split('.').filter(|label| !label.is_empty()) {
         bytes.push(label.len() as u8);
@@ -17,7 +29,7 @@ fn encoded(name: &str) -> Vec<u8> {
 }
 
 /// A record of the Internet that holds for 300 s.
-fn record(owner: &[u8], kind: u16, data: &[u8]) -> Vec<u8> {
+pub(in crate::kerberos) fn record(owner: &[u8], kind: u16, data: &[u8]) -> Vec<u8> {
     let mut bytes = owner.to_vec();
     bytes.extend(kind.to_be_bytes());
     bytes.extend([0, 1, 0, 0, 1, 44]);
@@ -59,7 +71,7 @@ fn two_hosts() -> Vec<u8> {
 
 fn found(bytes: &[u8]) -> Srv {
     match answer(bytes, ID, NAME) {
-        Ok(Answer::Found(srv)) => srv,
+        Ok(Answer::Found(found)) => found.into(),
         other => panic!("{other:?}"),
     }
 }
@@ -229,6 +241,89 @@ fn among_equals_the_first_comes_by_chance_according_to_weight() {
     assert!((700..=1100).contains(&share("none")), "chance says 0 in one of eleven cases: {first:?}");
 }
 
+/// An answer about a host, with `C0 0C` for the name that was asked about.
+fn host_answer(kind: Kind, name: &str, records: &[Vec<u8>]) -> Result<Answer, Problem> {
+    let question = Question { id: ID, kind, name };
+    let mut bytes = wire::query(&question).unwrap();
+    bytes[2..4].copy_from_slice(&OK.to_be_bytes());
+    bytes[6..8].copy_from_slice(&(records.len() as u16).to_be_bytes());
+    bytes.extend(records.concat());
+    wire::answer(&bytes, &question)
+}
+
+fn host_found(kind: Kind, records: &[Vec<u8>]) -> Found {
+    match host_answer(kind, "b.test", records) {
+        Ok(Answer::Found(found)) => found,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_hosts_addresses_come_with_the_name_at_the_end_of_its_aliases() {
+    let (first, second) = (encoded("one.test"), encoded("two.test"));
+    let aliases = [record(&ASKED, 5, &first), record(&encoded("ONE.test"), 5, &second)];
+    let v4 = [record(&second, 1, &[127, 0, 0, 5]), record(&ASKED, 1, &[9; 4]), record(&second, 28, &[9; 16])];
+    let found = host_found(Kind::A, &[&aliases[..], &v4[..]].concat());
+    assert_eq!(found.name, "two.test");
+    assert_eq!(found.addresses().collect::<Vec<_>>(), [IpAddr::from([127, 0, 0, 5])], "those of the last name alone");
+    let v6 = host_found(Kind::Aaaa, &[record(&ASKED, 28, &Ipv6Addr::LOCALHOST.octets())]);
+    assert_eq!((&*v6.name, v6.addresses().next()), ("b.test", Some(Ipv6Addr::LOCALHOST.into())));
+    let back = host_found(Kind::Ptr, &[record(&ASKED, 5, &first), record(&first, 12, &encoded("Host.test"))]);
+    assert_eq!(back.host(), Some("Host.test"), "as RFC 2317 has it");
+}
+
+#[test]
+fn an_address_of_another_length_and_aliases_without_an_end_are_refused() {
+    for (kind, number, size) in [(Kind::A, 1, 3), (Kind::A, 1, 16), (Kind::Aaaa, 28, 4), (Kind::Aaaa, 28, 17)] {
+        let result = host_answer(kind, "b.test", &[record(&ASKED, number, &vec![1; size])]);
+        assert!(matches!(result, Err(Problem::Malformed(_))), "{kind:?} {size}: {result:?}");
+    }
+    let (this, that) = (encoded("this"), encoded("that"));
+    let circle = [record(&this, 5, &that), record(&that, 5, &this)];
+    let start = [record(&ASKED, 5, &this)];
+    let round = || circle.iter().cloned();
+    let endless: Vec<_> = start.into_iter().chain((0..20).flat_map(|_| round())).collect();
+    let result = host_answer(Kind::A, "b.test", &endless);
+    assert!(matches!(result, Err(Problem::Malformed(what)) if what.contains("alias")), "{result:?}");
+}
+
+#[test]
+fn more_records_than_anyone_needs_are_left_out() {
+    let found = host_found(Kind::A, &vec![record(&ASKED, 1, &[127, 0, 0, 1]); 2000]);
+    assert_eq!(found.data.len(), 32);
+}
+
+#[test]
+fn an_answer_about_another_kind_is_not_ours() {
+    let question = Question { id: ID, kind: Kind::A, name: "b.test" };
+    let mut bytes = wire::query(&Question { kind: Kind::Aaaa, ..question }).unwrap();
+    bytes[2] |= 0x80;
+    assert_eq!(wire::answer(&bytes, &question), Err(Problem::NotOurs));
+}
+
+#[test]
+fn an_address_is_asked_for_backwards() {
+    let name = |address: &str| wire::reverse_name(address.parse().unwrap());
+    assert_eq!(name("192.0.2.10"), "10.2.0.192.in-addr.arpa");
+    // RFC 3596 §2.5.
+    let v6 = "b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.0.0.0.0.1.2.3.4.ip6.arpa";
+    assert_eq!(name("4321:0:1:2:3:4:567:89ab"), v6);
+}
+
+#[test]
+fn a_short_name_is_tried_with_the_domains_first_and_a_long_one_as_it_stands() {
+    let conf = ResolvConf::parse("domain old.test\nsearch a.test b.test. .\n");
+    assert_eq!(conf.candidates("broker"), ["broker.a.test", "broker.b.test", "broker"]);
+    assert_eq!(conf.candidates("broker.x"), ["broker.x", "broker.x.a.test", "broker.x.b.test"]);
+    assert_eq!(conf.candidates("broker."), ["broker"]);
+    let dots = ResolvConf::parse("search a.test\noptions ndots:2\n");
+    assert_eq!(dots.candidates("broker.x"), ["broker.x.a.test", "broker.x"]);
+    let last = ResolvConf::parse("search a.test b.test\ndomain c.test d.test\n");
+    assert_eq!(last.search, ["c.test"]);
+    let many = ["d.test"; 100].join(" ");
+    assert_eq!(ResolvConf::parse(&format!("search {many}\n")).search.len(), 6);
+}
+
 #[test]
 fn resolv_conf_is_read_as_the_c_library_reads_it() {
     let conf = ResolvConf::parse(
@@ -285,7 +380,7 @@ async fn server(answers: Vec<Vec<u8>>, over_tcp: Option<Vec<u8>>) -> SocketAddr 
 }
 
 fn asking(servers: Vec<SocketAddr>) -> ResolvConf {
-    ResolvConf { servers, timeout: Duration::from_millis(700), attempts: 1 }
+    ResolvConf { servers, timeout: Duration::from_millis(700), attempts: 1, ..ResolvConf::default() }
 }
 
 #[tokio::test]

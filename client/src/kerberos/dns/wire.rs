@@ -1,17 +1,52 @@
 //! One question and its answer as bytes (RFC 1035 §4), pure.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
-const SRV: u16 = 33;
 const CNAME: u16 = 5;
 const INTERNET: u16 = 1;
 /// RFC 1035 §2.3.4.
 const NAME_LIMIT: usize = 255;
 const LABEL_LIMIT: usize = 63;
-/// No realm has more KDCs than this; further ones are left out.
-const TARGET_LIMIT: usize = 32;
+/// No realm has more KDCs and no host more addresses than this; further records are left out.
+const RECORD_LIMIT: usize = 32;
+/// No honest name is an alias of an alias as often (what common resolvers take, too).
+const ALIAS_LIMIT: usize = 16;
 const HEADER: usize = 12;
+
+/// What is asked about a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Its IPv4 addresses.
+    A,
+    /// Its IPv6 addresses (RFC 3596).
+    Aaaa,
+    /// The host whose address it stands for.
+    Ptr,
+    /// The hosts of a service (RFC 2782).
+    Srv,
+}
+
+impl Kind {
+    fn number(self) -> u16 {
+        match self {
+            Self::A => 1,
+            Self::Ptr => 12,
+            Self::Aaaa => 28,
+            Self::Srv => 33,
+        }
+    }
+}
+
+/// One question. Its name may end in a dot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Question<'a> {
+    /// Whoever does not see it can only guess it.
+    pub(crate) id: u16,
+    pub(crate) kind: Kind,
+    pub(crate) name: &'a str,
+}
 
 /// A host that has the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +70,48 @@ pub(crate) struct Srv {
     pub(crate) ttl: Duration,
 }
 
+/// What one record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Data {
+    Address(IpAddr),
+    /// A name without a dot at the end; empty for the root.
+    Host(String),
+    Service(Target),
+}
+
+/// What a server knows of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// What the name is an alias of, in the end; itself if it is none.
+    pub(crate) name: String,
+    /// Records of the kind that was asked for, in the server's order. Empty if there are none.
+    pub(crate) data: Vec<Data>,
+    /// For how long this holds.
+    pub(crate) ttl: Duration,
+}
+
+impl Found {
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.data.iter().filter_map(|data| if let Data::Address(address) = data { Some(*address) } else { None })
+    }
+
+    /// The host of an address.
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.data.iter().find_map(|data| if let Data::Host(host) = data { Some(&**host) } else { None })
+    }
+}
+
+impl From<Found> for Srv {
+    fn from(found: Found) -> Self {
+        let target = |data| if let Data::Service(target) = data { Some(target) } else { None };
+        Self { targets: found.data.into_iter().filter_map(target).collect(), ttl: found.ttl }
+    }
+}
+
 /// What a server says.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    Found(Srv),
+    Found(Found),
     /// It did not fit; over TCP it does.
     Cut,
     /// The server cannot say (RFC 1035 §4.1.1, RCODE).
@@ -60,18 +133,18 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotOurs => f.write_str("an answer to another question"),
-            Self::BadName => f.write_str("the realm is no name that DNS could know"),
+            Self::BadName => f.write_str("no name that DNS could know"),
             Self::Malformed(what) => write!(f, "a malformed answer: {what}"),
         }
     }
 }
 
-/// The bytes that ask for a name's SRV records.
-pub(crate) fn query(id: u16, name: &str) -> Result<Vec<u8>, Problem> {
-    let mut bytes = id.to_be_bytes().to_vec();
+/// The bytes that ask.
+pub(crate) fn query(question: &Question<'_>) -> Result<Vec<u8>, Problem> {
+    let mut bytes = question.id.to_be_bytes().to_vec();
     // Recursion desired; one question, nothing else.
     bytes.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    for label in name.strip_suffix('.').unwrap_or(name).split('.') {
+    for label in without_dot(question.name).split('.') {
         if label.is_empty() || label.len() > LABEL_LIMIT {
             return Err(Problem::BadName);
         }
@@ -82,42 +155,62 @@ pub(crate) fn query(id: u16, name: &str) -> Result<Vec<u8>, Problem> {
     if bytes.len() - HEADER > NAME_LIMIT {
         return Err(Problem::BadName);
     }
-    bytes.extend(SRV.to_be_bytes());
+    bytes.extend(question.kind.number().to_be_bytes());
     bytes.extend(INTERNET.to_be_bytes());
     Ok(bytes)
 }
 
 /// Reads the answer to [`query`].
-pub(crate) fn answer(bytes: &[u8], id: u16, name: &str) -> Result<Answer, Problem> {
+pub(crate) fn answer(bytes: &[u8], question: &Question<'_>) -> Result<Answer, Problem> {
     let mut message = Message { bytes, at: 0 };
     let (their_id, flags) = (message.u16()?, message.u16()?);
     let (questions, answers) = (message.u16()?, message.u16()?);
     message.skip(4)?;
     let is_answer = flags & 0x8000 != 0 && flags & 0x7800 == 0;
-    if their_id != id || !is_answer || questions != 1 {
+    if their_id != question.id || !is_answer || questions != 1 {
         return Err(Problem::NotOurs);
     }
-    let mut wanted = name.strip_suffix('.').unwrap_or(name).to_owned();
+    let name = without_dot(question.name);
     let asked = message.name()?;
     let kind = (message.u16()?, message.u16()?);
-    if !asked.eq_ignore_ascii_case(&wanted) || kind != (SRV, INTERNET) {
+    if !asked.eq_ignore_ascii_case(name) || kind != (question.kind.number(), INTERNET) {
         return Err(Problem::NotOurs);
     }
+    let mut found = Found { name: name.to_owned(), data: Vec::new(), ttl: Duration::ZERO };
     match (flags & 0x0200 != 0, (flags & 0xf) as u8) {
         (true, _) => return Ok(Answer::Cut),
         // 3: there is no such name. Any records are about something else then.
-        (false, 3) => return Ok(Answer::Found(Srv { targets: Vec::new(), ttl: Duration::ZERO })),
+        (false, 3) => return Ok(Answer::Found(found)),
         (false, 0) => {}
         (false, code) => return Ok(Answer::Failed(code)),
     }
-    let mut srv = Srv { targets: Vec::new(), ttl: Duration::from_secs(u32::MAX.into()) };
+    found.ttl = Duration::from_secs(u32::MAX.into());
+    let mut aliases = 0;
     for _ in 0..answers {
-        message.record(&mut wanted, &mut srv)?;
+        message.record(question.kind, &mut found, &mut aliases)?;
     }
-    if srv.targets.is_empty() {
-        srv.ttl = Duration::ZERO;
+    if found.data.is_empty() {
+        found.ttl = Duration::ZERO;
     }
-    Ok(Answer::Found(srv))
+    Ok(Answer::Found(found))
+}
+
+/// The name under which DNS knows the host of an address (RFC 1035 §3.5, RFC 3596 §2.5).
+pub(crate) fn reverse_name(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        IpAddr::V6(v6) => {
+            let nibbles = v6.octets().into_iter().rev().flat_map(|byte| [byte & 0xf, byte >> 4]);
+            nibbles.map(|nibble| format!("{nibble:x}.")).chain(["ip6.arpa".to_owned()]).collect()
+        }
+    }
+}
+
+fn without_dot(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 struct Message<'a> {
@@ -138,6 +231,14 @@ impl Message<'_> {
         let at = self.at;
         self.skip(2)?;
         Ok(u16::from_be_bytes([self.bytes[at], self.bytes[at + 1]]))
+    }
+
+    fn octets<const N: usize>(&mut self) -> Result<[u8; N], Problem> {
+        let mut octets = [0; N];
+        let at = self.at;
+        self.skip(N)?;
+        octets.copy_from_slice(&self.bytes[at..self.at]);
+        Ok(octets)
     }
 
     fn u32(&mut self) -> Result<u32, Problem> {
@@ -174,33 +275,50 @@ impl Message<'_> {
         Ok(name)
     }
 
-    fn record(&mut self, wanted: &mut String, srv: &mut Srv) -> Result<(), Problem> {
+    fn record(&mut self, kind: Kind, found: &mut Found, aliases: &mut usize) -> Result<(), Problem> {
         let owner = self.name()?;
-        let (kind, class, ttl) = (self.u16()?, self.u16()?, self.u32()?);
+        let (number, class, ttl) = (self.u16()?, self.u16()?, self.u32()?);
         let size = usize::from(self.u16()?);
         let start = self.at;
         self.skip(size)?;
         let end = self.at;
-        if class != INTERNET || !owner.eq_ignore_ascii_case(wanted) || !(kind == SRV || kind == CNAME) {
+        let is_wanted = number == CNAME || number == kind.number();
+        if class != INTERNET || !owner.eq_ignore_ascii_case(&found.name) || !is_wanted {
             return Ok(());
         }
         self.at = start;
-        let target = if kind == SRV { Some((self.u16()?, self.u16()?, self.u16()?)) } else { None };
-        let host = self.name()?;
+        let data = if number == CNAME { Data::Host(self.name()?) } else { self.data(kind)? };
         if self.at != end {
             return Err(Problem::Malformed("a record's size is not what is in it"));
         }
         // Above 2^31 it stands for 0 (RFC 2181 §8).
-        srv.ttl = srv.ttl.min(Duration::from_secs(if ttl > i32::MAX as u32 { 0 } else { ttl.into() }));
-        match target {
-            None => *wanted = host,
-            // A host of "." says that the service is not there (RFC 2782).
-            Some((priority, weight, port)) if !host.is_empty() && srv.targets.len() < TARGET_LIMIT => {
-                srv.targets.push(Target { priority, weight, port, host });
+        found.ttl = found.ttl.min(Duration::from_secs(if ttl > i32::MAX as u32 { 0 } else { ttl.into() }));
+        match data {
+            Data::Host(host) if number == CNAME => {
+                *aliases += 1;
+                if *aliases > ALIAS_LIMIT {
+                    return Err(Problem::Malformed("an alias of an alias without an end"));
+                }
+                found.name = host;
             }
-            Some(_) => {}
+            // A host of "." says that the service is not there (RFC 2782).
+            Data::Service(target) if target.host.is_empty() => {}
+            data if found.data.len() < RECORD_LIMIT => found.data.push(data),
+            _ => {}
         }
         Ok(())
+    }
+
+    fn data(&mut self, kind: Kind) -> Result<Data, Problem> {
+        Ok(match kind {
+            Kind::A => Data::Address(self.octets::<4>()?.into()),
+            Kind::Aaaa => Data::Address(self.octets::<16>()?.into()),
+            Kind::Ptr => Data::Host(self.name()?),
+            Kind::Srv => {
+                let (priority, weight, port) = (self.u16()?, self.u16()?, self.u16()?);
+                Data::Service(Target { priority, weight, port, host: self.name()? })
+            }
+        })
     }
 }
 

@@ -79,6 +79,13 @@ pub(super) fn attempts(
     plan
 }
 
+/// Whether there is a primary that did not just answer: asking it may bring what a replica does not know yet.
+pub(super) fn has_another_primary(primaries: &[Address], answered: Option<&Attempt>) -> bool {
+    let place = |address: &Address| (address.host.to_ascii_lowercase(), address.port);
+    let is_it = |answered: &Attempt| primaries.iter().any(|primary| place(primary) == place(&answered.address));
+    !primaries.is_empty() && !answered.is_some_and(is_it)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +112,14 @@ mod tests {
         assert_eq!(shown(&plan)[..5], ["TCP a 2", "TCP b 2", "TCP c 2", "UDP a 1", "UDP b 1"]);
         let plan = attempts(&addresses(), Protocol::Udp, false, None, &Patience::default());
         assert_eq!(shown(&plan), ["TCP a 2", "TCP b 2", "TCP c 2", "TCP a 6", "TCP b 6", "TCP c 6"]);
+    }
+
+    #[test]
+    fn a_primary_that_answered_itself_is_not_another() {
+        let attempts = attempts(&addresses(), Protocol::Udp, true, None, &Patience::default());
+        let primaries = ["A:88", "m"].map(|text| Address::parse(text).unwrap());
+        assert!(has_another_primary(&primaries, Some(&attempts[1])) && has_another_primary(&primaries, None));
+        assert!(!has_another_primary(&primaries, Some(&attempts[0])) && !has_another_primary(&[], Some(&attempts[0])));
     }
 
     #[test]

@@ -323,7 +323,12 @@ async fn name_server(known: &'static [&'static str], port: u16) -> (SocketAddr, 
 }
 
 fn by_dns(name_server: SocketAddr) -> Transport {
-    let resolv_conf = ResolvConf { servers: vec![name_server], timeout: Duration::from_secs(2), attempts: 1 };
+    let resolv_conf = ResolvConf {
+        servers: vec![name_server],
+        timeout: Duration::from_secs(2),
+        attempts: 1,
+        ..ResolvConf::default()
+    };
     Transport { resolv_conf, ..transport(&[] as &[String]) }
 }
 

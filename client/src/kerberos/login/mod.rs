@@ -16,12 +16,12 @@ use tokio::task::AbortHandle;
 
 use super::config::Krb5Config;
 use super::crypto::Crypto;
-use super::dns::ResolvConf;
 use super::error::KerberosError;
 use super::error_code::KrbErrorCode;
 use super::exchange::{AsExchange, Chance, Clock, Granted, Request, Secret, Step, TgsExchange};
 use super::gss::Fresh;
-use super::kdc::{Patience, Transport, Via};
+use super::host_names::{HostNames, NameService};
+use super::kdc::{Patience, Transport, Via, Whom};
 use super::principal::{Principal, PrincipalName};
 use super::ticket::HeldTicket;
 use super::time::KerberosTime;
@@ -34,6 +34,9 @@ pub use options::{KerberosMistake, KerberosOptions, KerberosSetting};
 /// The part of the time for connecting that trying the KDCs may take, so that there is some left to say which of them were
 /// tried.
 const KDC_SHARE: f64 = 0.7;
+/// The part of it, and the time, that finding out a host's name may take: a login can do without.
+const NAMES_SHARE: f64 = 0.25;
+const NAMES_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where a client gets its tickets.
 pub(crate) struct KerberosLogin {
@@ -41,6 +44,9 @@ pub(crate) struct KerberosLogin {
     source: Source,
     service_name: String,
     service_realm: Option<String>,
+    /// In place of every broker's own.
+    service_host: Option<String>,
+    names: HostNames,
     write_back: bool,
     transport: Transport,
     /// The local clock.
@@ -87,25 +93,39 @@ impl ServiceTicket {
 impl KerberosLogin {
     /// Reads krb5.conf and the keytab; nothing is asked yet. `connect_timeout` bounds how long KDCs are tried.
     pub(crate) fn new(options: &KerberosOptions, connect_timeout: Duration) -> Result<Arc<Self>, KerberosError> {
-        Self::with_clock(options, connect_timeout, SystemTime::now)
+        Self::with(options, connect_timeout, SystemTime::now, NameService::system())
     }
 
     /// The same with another local clock.
+    #[cfg(test)]
     pub(crate) fn with_clock(
         options: &KerberosOptions,
         connect_timeout: Duration,
         local: fn() -> SystemTime,
     ) -> Result<Arc<Self>, KerberosError> {
+        Self::with(options, connect_timeout, local, NameService::system())
+    }
+
+    /// The same with another local clock and other names.
+    fn with(
+        options: &KerberosOptions,
+        connect_timeout: Duration,
+        local: fn() -> SystemTime,
+        service: NameService,
+    ) -> Result<Arc<Self>, KerberosError> {
         let config = Arc::new(krb5_config(options)?);
         let source = source(options, &config).map_err(|(_, error)| error)?;
         let whole = Patience::default().whole.min(connect_timeout.mul_f64(KDC_SHARE));
         let patience = Patience { whole, ..Patience::default() };
-        let transport = Transport::new(config.clone(), ResolvConf::system(), patience);
+        let transport = Transport::new(config.clone(), service.resolv_conf.clone(), patience);
+        let names = HostNames::new(&config, service, NAMES_WITHIN.min(connect_timeout.mul_f64(NAMES_SHARE)));
         Ok(Arc::new(Self {
             config,
             source,
             service_name: options.service_name.clone(),
             service_realm: options.service_realm.clone(),
+            service_host: options.service_host.clone(),
+            names,
             write_back: options.write_back,
             transport,
             local,
@@ -122,7 +142,11 @@ impl KerberosLogin {
 
     /// A ticket for the broker on this host. May be dropped at any point.
     pub(crate) async fn ticket_for(self: &Arc<Self>, host: &str) -> Result<ServiceTicket, KerberosError> {
-        let service = PrincipalName::service(&self.service_name, host.trim_end_matches('.'));
+        let name = match &self.service_host {
+            Some(name) => name.clone(),
+            None => self.names.first(host).await,
+        };
+        let service = self.service_on(&name);
         if let Some(ticket) = self.good_service_ticket(&service) {
             return Ok(ticket);
         }
@@ -134,11 +158,34 @@ impl KerberosLogin {
         if let Some(ticket) = self.cached_service_ticket(&service)? {
             return Ok(ticket);
         }
-        let realm = self.service_realm.as_deref().or_else(|| self.config.realm_of_host(host));
-        let granted = self.ask_for(&service, realm).await?;
+        let granted = match self.ask_for(&service, self.realm_of(&name)).await {
+            Err(error) if error.code() == Some(KrbErrorCode::S_PRINCIPAL_UNKNOWN) => {
+                self.ask_instead(host, error).await?
+            }
+            result => result?,
+        };
         self.put_into_cache(&granted.ticket);
         self.keep_in_time();
         self.keep_service(&service, granted)
+    }
+
+    /// The KDC does not know the broker under the name that stands there: `dns_canonicalize_hostname = fallback` has another.
+    /// Its ticket is then kept under the first, so that the KDC is not asked for that again.
+    async fn ask_instead(&self, host: &str, error: KerberosError) -> Result<Granted, KerberosError> {
+        if self.service_host.is_some() {
+            return Err(error);
+        }
+        let Some(name) = self.names.second(host).await else { return Err(error) };
+        tracing::debug!(%error, name, "asking for the host's canonical name instead");
+        self.ask_for(&self.service_on(&name), self.realm_of(&name)).await
+    }
+
+    fn service_on(&self, name: &str) -> PrincipalName {
+        PrincipalName::service(&self.service_name, name.trim_end_matches('.'))
+    }
+
+    fn realm_of(&self, name: &str) -> Option<&str> {
+        self.service_realm.as_deref().or_else(|| self.config.realm_of_host(name))
     }
 
     /// A broker refused: its key may have changed since its ticket was made.
@@ -224,7 +271,21 @@ impl KerberosLogin {
         }
     }
 
+    /// A KDC that refuses may not have heard of a new password yet; the primary has (MIT `k5_get_init_creds_password`). It is
+    /// asked once, and only if it is not the one that refused, so that no account is locked by hammering.
     async fn log_in(&self, client: Principal, secret: Secret) -> Result<Granted, KerberosError> {
+        let refused = match self.log_in_at(Whom::Any, client.clone(), secret.clone()).await {
+            Err(error) if error.may_be_out_of_date() && self.transport.has_another_primary(&client.realm) => error,
+            result => return result,
+        };
+        tracing::debug!(error = %refused, "asking the realm's primary KDC");
+        match self.log_in_at(Whom::Primary, client, secret).await {
+            Err(KerberosError::Unreachable { .. }) => Err(refused),
+            result => result,
+        }
+    }
+
+    async fn log_in_at(&self, whom: Whom, client: Principal, secret: Secret) -> Result<Granted, KerberosError> {
         // Making a key of a password takes up to a second if the KDC asks for as many iterations as are taken.
         let is_costly = matches!(secret, Secret::Password(_));
         let mut exchange = AsExchange::new(self.config.clone(), client, secret, self.held().clock)?;
@@ -233,7 +294,8 @@ impl KerberosLogin {
             match step {
                 Step::Done(granted) => return Ok(*granted),
                 Step::Send(request) => {
-                    let (reply, now, chance) = (self.send(&request).await?, self.unique_now(), Chance::fresh()?);
+                    let reply = self.send(whom, &request).await?;
+                    let (now, chance) = (self.unique_now(), Chance::fresh()?);
                     let work = move || {
                         let step = exchange.handle(now, &chance, &reply);
                         (exchange, step)
@@ -253,15 +315,15 @@ impl KerberosLogin {
             match step {
                 Step::Done(granted) => return Ok(*granted),
                 Step::Send(request) => {
-                    let reply = self.send(&request).await?;
+                    let reply = self.send(Whom::Any, &request).await?;
                     step = exchange.handle(self.unique_now(), &Chance::fresh()?, &reply)?;
                 }
             }
         }
     }
 
-    async fn send(&self, request: &Request) -> Result<Vec<u8>, KerberosError> {
-        self.transport.exchange(&request.realm, &request.bytes, Via::Configured).await
+    async fn send(&self, whom: Whom, request: &Request) -> Result<Vec<u8>, KerberosError> {
+        self.transport.exchange_with(whom, &request.realm, &request.bytes, Via::Configured).await
     }
 
     /// Another process may have renewed the file's ticket; else it is renewed here, in memory.

@@ -24,10 +24,19 @@ use super::super::principal::Principal;
 /// let client = Client::builder().bootstrap(["broker.example.com:9092"]).sasl_kerberos(kerberos);
 /// ```
 ///
-/// A broker's principal is `SERVICE/HOST`, with the host as it stands in the bootstrap list or in the cluster's metadata,
-/// lower-cased. No DNS is asked for another form of it, whatever `dns_canonicalize_hostname` and `rdns` say: let the brokers
-/// advertise the names that are in their principals. The host's realm is found in `[domain_realm]`, else the client's KDC is
-/// asked for it; [`KerberosOptions::service_realm`] overrides both.
+/// A broker's principal is `SERVICE/HOST`, the host lower-cased. It stands in the bootstrap list or in the cluster's metadata,
+/// and becomes what krb5.conf wants of it, as with MIT's library (1.18 and later): with `dns_canonicalize_hostname = true`, the
+/// default, the first name of its line in `/etc/hosts`, else what DNS says it is an alias of, and then, with `rdns = true`, the
+/// default, the name of its address; with `fallback` that only if the KDC does not know it as it stands; with `false` never. A
+/// short name that stands as it is gets `qualify_shortname` behind it, or the first domain of `/etc/resolv.conf`. What cannot
+/// be looked up stands as it is; no login waits longer than 5 s for that, or than a quarter of the time for connecting.
+///
+/// Whoever answers DNS for this machine chooses the name then, so that another service of the realm could pass for the broker.
+/// `dns_canonicalize_hostname = false` takes names from nobody, `rdns = false` none from the owners of addresses, and with
+/// [`KerberosOptions::service_host`] no host is looked up at all.
+///
+/// The host's realm is found in `[domain_realm]`, else the client's KDC is asked for it; [`KerberosOptions::service_realm`]
+/// overrides both.
 ///
 /// Debug output shows no secret.
 #[derive(Clone)]
@@ -36,6 +45,7 @@ pub struct KerberosOptions {
     pub(super) principal: Option<String>,
     pub(super) service_name: String,
     pub(super) service_realm: Option<String>,
+    pub(super) service_host: Option<String>,
     pub(super) krb5_conf: Krb5Conf,
     pub(super) write_back: bool,
 }
@@ -44,6 +54,8 @@ pub struct KerberosOptions {
 #[derive(Clone)]
 pub(super) enum Credential {
     Keytab(KeytabSource),
+    /// The file that environment and krb5.conf say.
+    DefaultKeytab,
     Password(Password),
     /// The cache's name; `None` is the default one.
     Cache(Option<String>),
@@ -67,15 +79,29 @@ pub(super) enum Krb5Conf {
 
 impl KerberosOptions {
     fn new(credential: Credential) -> Self {
-        let (principal, service_realm) = (None, None);
-        let (service_name, krb5_conf) = ("kafka".to_owned(), Krb5Conf::System);
-        Self { credential, principal, service_name, service_realm, krb5_conf, write_back: false }
+        Self {
+            credential,
+            principal: None,
+            service_name: "kafka".to_owned(),
+            service_realm: None,
+            service_host: None,
+            krb5_conf: Krb5Conf::System,
+            write_back: false,
+        }
     }
 
     /// The keys in this file. It is read at the start, and again for each log-in. `FILE:` may stand before the path.
     #[must_use]
     pub fn keytab(path: impl Into<PathBuf>) -> Self {
         Self::new(Credential::Keytab(KeytabSource::File(path.into())))
+    }
+
+    /// The keys in the file that is meant where nobody names one: `KRB5_CLIENT_KTNAME`, else `default_client_keytab_name` of
+    /// krb5.conf if that file is there, as MIT's library finds a client's; else `KRB5_KTNAME`, else `default_keytab_name`, else
+    /// `/etc/krb5.keytab`, as `kinit -k` finds a host's.
+    #[must_use]
+    pub fn default_keytab() -> Self {
+        Self::new(Credential::DefaultKeytab)
     }
 
     /// The keys in a keytab's bytes. They are copied; the caller's own copy is the caller's to erase.
@@ -133,6 +159,15 @@ impl KerberosOptions {
     #[must_use]
     pub fn service_realm(mut self, realm: &str) -> Self {
         self.service_realm = Some(realm.to_owned());
+        self
+    }
+
+    /// The host in the principals of all brokers, in place of each one's own: for a load balancer, a tunnel, or a cluster that
+    /// has one principal. It is lower-cased and otherwise taken as it is, whatever krb5.conf says of names. Default: each
+    /// broker's own.
+    #[must_use]
+    pub fn service_host(mut self, host: &str) -> Self {
+        self.service_host = Some(host.to_owned());
         self
     }
 
@@ -204,6 +239,7 @@ impl fmt::Debug for KerberosOptions {
         let credential = match &self.credential {
             Credential::Keytab(KeytabSource::File(path)) => format!("keytab {}", path.display()),
             Credential::Keytab(_) => "keytab, inline".to_owned(),
+            Credential::DefaultKeytab => "default keytab".to_owned(),
             Credential::Password(_) => "password, …".to_owned(),
             Credential::Cache(Some(name)) => format!("credential cache {name}"),
             Credential::Cache(None) => "default credential cache".to_owned(),
@@ -211,6 +247,7 @@ impl fmt::Debug for KerberosOptions {
         let mut shown = f.debug_struct("KerberosOptions");
         shown.field("credential", &format_args!("{credential}")).field("principal", &self.principal);
         shown.field("service_name", &self.service_name).field("service_realm", &self.service_realm);
+        shown.field("service_host", &self.service_host);
         shown.finish_non_exhaustive()
     }
 }
@@ -276,21 +313,34 @@ pub(super) fn source(
             Some(principal) => Ok(Source::Password(principal, password.clone())),
             None => wrong(KerberosSetting::Principal, "a Kerberos password needs a principal"),
         },
-        Credential::Keytab(source) => {
-            let (from, keytab) = keytab(source).map_err(|error| (KerberosSetting::Keytab, error))?;
-            let principal = principal.map_or_else(|| only_principal(&keytab), Ok);
-            let principal = principal.map_err(|error| (KerberosSetting::Principal, error))?;
-            if keytab.enctypes(&principal).is_empty() {
-                let problem = format!("the keytab has no key of {principal}; it has {keytab}");
-                return wrong(KerberosSetting::Principal, &problem);
-            }
-            Ok(Source::Keytab(principal, from))
-        }
+        Credential::Keytab(source) => from_keytab(keytab(source), principal),
+        Credential::DefaultKeytab => from_keytab(default_keytab(config), principal),
         Credential::Cache(name) => match cache_path(name.as_deref(), config) {
             Ok(path) => Ok(Source::Cache(path, principal)),
             Err(error) => Err((KerberosSetting::Cache, error)),
         },
     }
+}
+
+fn from_keytab(
+    read: Result<(KeytabFrom, Arc<Keytab>), KerberosError>,
+    principal: Option<Principal>,
+) -> Result<Source, (KerberosSetting, KerberosError)> {
+    let (from, keytab) = read.map_err(|error| (KerberosSetting::Keytab, error))?;
+    let principal = principal.map_or_else(|| only_principal(&keytab), Ok);
+    let principal = principal.map_err(|error| (KerberosSetting::Principal, error))?;
+    if keytab.enctypes(&principal).is_empty() {
+        let problem = format!("the keytab has no key of {principal}; it has {keytab}");
+        return Err((KerberosSetting::Principal, KerberosError::Config(problem)));
+    }
+    Ok(Source::Keytab(principal, from))
+}
+
+fn default_keytab(config: &Krb5Config) -> Result<(KeytabFrom, Arc<Keytab>), KerberosError> {
+    let whose = Whose::of_this_process(variable("USER").as_deref());
+    let is_there = |name: &str| keytab_path(name).is_ok_and(|path| path.exists());
+    let name = config.keytab_name(variable, &whose, is_there).map_err(KerberosError::Config)?;
+    keytab(&KeytabSource::File(name.into()))
 }
 
 fn keytab(source: &KeytabSource) -> Result<(KeytabFrom, Arc<Keytab>), KerberosError> {

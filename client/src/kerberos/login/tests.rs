@@ -11,6 +11,12 @@ use super::super::exchange::testing::World;
 use super::super::messages::{KdcReq, Message as _};
 use super::*;
 
+mod names;
+mod primary;
+
+/// Names are asked of nobody.
+const AS_IT_STANDS: &str = "dns_canonicalize_hostname = false\nqualify_shortname = \"\"\n";
+
 /// A world that answers at an address, at the time that the test's clock shows.
 struct Kdc {
     world: Arc<Mutex<World>>,
@@ -58,7 +64,7 @@ impl Kdc {
     }
 
     fn options(&self, options: KerberosOptions) -> KerberosOptions {
-        self.options_with(options, "")
+        self.options_with(options, AS_IT_STANDS)
     }
 
     fn options_with(&self, options: KerberosOptions, settings: &str) -> KerberosOptions {
@@ -250,7 +256,8 @@ async fn the_kdcs_clock_is_followed_in_every_context_or_the_skew_is_named() {
     let ticket = login.ticket_for("broker").await.unwrap();
     let off = ticket.fresh().unwrap().now.seconds.abs_diff(KerberosTime::from(SystemTime::now()).seconds);
     assert!(off <= 2, "{off} s off");
-    let strict = kdc.options_with(KerberosOptions::password("alice", "secret"), "kdc_timesync = 0");
+    let strict =
+        kdc.options_with(KerberosOptions::password("alice", "secret"), &format!("{AS_IT_STANDS}kdc_timesync = 0"));
     let strict = KerberosLogin::with_clock(&strict, Duration::from_secs(5), clock).unwrap();
     let error = strict.ticket_for("broker").await.unwrap_err();
     assert!(matches!(error, KerberosError::ClockSkew { .. }), "{error}");
@@ -267,7 +274,8 @@ async fn the_realm_of_a_host_is_as_set_or_by_domain_realm_or_as_the_kdc_says() {
             world.realm("S").services.push(format!("kafka/{host}"));
         }
     }
-    let settings = format!("[domain_realm]\n.mapped.com = S\n[realms]\nS = {{\nkdc = {}\n}}", kdc.address);
+    let settings =
+        format!("{AS_IT_STANDS}[domain_realm]\n.mapped.com = S\n[realms]\nS = {{\nkdc = {}\n}}", kdc.address);
     let options = kdc.options_with(KerberosOptions::password("alice", "secret"), &settings);
     let login = login(&options);
     login.ticket_for("a.referred.com").await.unwrap();
@@ -416,6 +424,12 @@ fn what_is_missing_or_wrong_is_told_before_anything_is_asked() {
         (KerberosOptions::password("alice", "x").krb5_conf_text(""), "no default realm"),
         (conf(KerberosOptions::keytab("/nonexistent/alice.keytab")), "/nonexistent/alice.keytab"),
         (conf(KerberosOptions::keytab("MEMORY:x")), "MEMORY"),
+        (
+            KerberosOptions::default_keytab().krb5_conf_text(
+                "[libdefaults]\ndefault_realm = R\ndefault_keytab_name = /nonexistent/%{null}default\n",
+            ),
+            "/nonexistent/default",
+        ),
         (conf(KerberosOptions::keytab_bytes(&[5, 2])), "name the principal"),
         (
             conf(KerberosOptions::keytab_bytes(&[5, 2]).principal("alice")),

@@ -70,7 +70,9 @@ impl Cache {
 
     /// The options that name it, and this KDC.
     fn options(&self, kdc: &str) -> KerberosOptions {
-        let conf = format!("[libdefaults]\ndefault_realm = {REALM}\n[realms]\n{REALM} = {{\nkdc = {kdc}\n}}\n");
+        let conf = format!(
+            "[libdefaults]\ndefault_realm = {REALM}\ndns_canonicalize_hostname = false\n[realms]\n{REALM} = {{\nkdc = {kdc}\n}}\n"
+        );
         KerberosOptions::credential_cache(self.path().to_str()).krb5_conf_text(&conf)
     }
 }

@@ -1,0 +1,6 @@
+//! The door `hosts`: what it takes and promises stands there.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    ottla_client::fuzzing::hosts(data);
+});
