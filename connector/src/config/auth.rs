@@ -23,7 +23,8 @@ pub(super) const MECHANISMS: [(&str, Mechanism); 5] = [
 /// The keys of user and password.
 const ACCOUNT: &[&str] = &["username", "password"];
 /// The keys of tickets, apart from the password.
-pub(super) const TICKETS: &[&str] = &["principal", "keytab", "ccache", "krb5_conf", "service_name", "service_realm"];
+pub(super) const TICKETS: &[&str] =
+    &["principal", "keytab", "ccache", "krb5_conf", "service_name", "service_realm", "service_host"];
 /// The keys of tokens.
 pub(super) const TOKENS: &[&str] =
     &["token_file", "token_endpoint", "token_endpoint_ca", "client_id", "client_secret", "scope", "extensions"];

@@ -16,8 +16,8 @@ use crate::secret::Secret;
 
 /// What stands before the content of a file, in contrast to its path.
 const INLINE: &str = "base64:";
-/// The credential cache that `kinit` uses by itself.
-const DEFAULT_CACHE: &str = "default";
+/// The keytab or credential cache that Kerberos's own programs use by themselves.
+const DEFAULT: &str = "default";
 
 /// A login by tickets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct Kerberos {
     pub service_name: Option<String>,
     /// Their realm; `None` to find it out.
     pub service_realm: Option<String>,
+    /// Their host; `None` for each one's own.
+    pub service_host: Option<String>,
 }
 
 /// What gets tickets.
@@ -39,6 +41,8 @@ pub struct Kerberos {
 pub enum KerberosCredential {
     /// A keytab's path.
     Keytab(PathBuf),
+    /// The keytab that environment and krb5.conf say.
+    DefaultKeytab,
     /// A keytab's content in base64.
     InlineKeytab(Secret),
     /// A password.
@@ -64,6 +68,7 @@ impl Kerberos {
         let principal = self.principal.as_deref();
         let options = match &self.credential {
             KerberosCredential::Keytab(path) => KerberosOptions::keytab(path),
+            KerberosCredential::DefaultKeytab => KerberosOptions::default_keytab(),
             KerberosCredential::InlineKeytab(text) => KerberosOptions::keytab_base64(text.expose()),
             KerberosCredential::Password(password) => {
                 KerberosOptions::password(principal.unwrap_or_default(), password.expose())
@@ -73,6 +78,7 @@ impl Kerberos {
         let options = principal.into_iter().fold(options, KerberosOptions::principal);
         let options = self.service_name.as_deref().into_iter().fold(options, KerberosOptions::service_name);
         let options = self.service_realm.as_deref().into_iter().fold(options, KerberosOptions::service_realm);
+        let options = self.service_host.as_deref().into_iter().fold(options, KerberosOptions::service_host);
         match &self.krb5_conf {
             None => options,
             Some(Krb5Conf::File(path)) => options.krb5_conf(path),
@@ -85,6 +91,7 @@ impl Kerberos {
         match (&self.principal, &self.credential) {
             (Some(principal), _) => format!("as {principal}"),
             (None, KerberosCredential::Keytab(path)) => format!("as the principal in {}", path.display()),
+            (None, KerberosCredential::DefaultKeytab) => "as the principal in the default keytab".to_owned(),
             (None, KerberosCredential::Cache(Some(name))) => format!("with the tickets in {name}"),
             (None, KerberosCredential::Cache(None)) => "with the tickets of kinit".to_owned(),
             (None, _) => "as the principal in the inline keytab".to_owned(),
@@ -107,6 +114,7 @@ pub(super) fn read(reader: &mut Reader<'_>, table: &Table<'_, '_>, meant: &[&'st
         krb5_conf: text(reader, table, "krb5_conf").map(krb5_conf),
         service_name: text(reader, table, "service_name"),
         service_realm: text(reader, table, "service_realm"),
+        service_host: text(reader, table, "service_host"),
         credential: credential?,
     };
     // What is not there yet cannot be judged as a whole.
@@ -135,7 +143,7 @@ fn credential(reader: &mut Reader<'_>, table: &Table<'_, '_>, meant: &[&'static 
         [("password", value)] => secret(reader, "password", value).map(KerberosCredential::Password),
         [(_, value)] => {
             let name = reader.filled_text("ccache", value)?.value;
-            Some(KerberosCredential::Cache(Some(name).filter(|name| name != DEFAULT_CACHE)))
+            Some(KerberosCredential::Cache(Some(name).filter(|name| name != DEFAULT)))
         }
         [] => {
             if !THREE.iter().any(|name| meant.contains(name)) {
@@ -163,7 +171,8 @@ fn keytab(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Kerbe
         let encoded = text.expose().strip_prefix(INLINE).unwrap_or_default();
         return Some(KerberosCredential::InlineKeytab(Secret::new(encoded)));
     }
-    reader.filled_text("keytab", value).map(|text| KerberosCredential::Keytab(text.value.into()))
+    let name = reader.filled_text("keytab", value)?.value;
+    Some(if name == DEFAULT { KerberosCredential::DefaultKeytab } else { KerberosCredential::Keytab(name.into()) })
 }
 
 /// Reads the files. What is wrong is said at the key it is about.
@@ -187,7 +196,7 @@ fn help(setting: KerberosSetting) -> &'static str {
     match setting {
         KerberosSetting::Krb5Conf => "give the path of a krb5.conf, or its text after `base64:`",
         KerberosSetting::Keytab => {
-            "give the path of a keytab that this user can read; `klist -k PATH` shows what is in it"
+            "give the path of a keytab that this user can read, or `default`; `klist -k PATH` shows what is in it"
         }
         KerberosSetting::Cache => "give a path, `FILE:PATH` or `default`",
         KerberosSetting::Principal => "write `NAME@REALM` as `klist` shows it; upper and lower case differ",

@@ -37,13 +37,31 @@ fn a_keytab_a_password_and_a_cache_are_taken() {
     assert_eq!((inline.principal.as_deref(), inline.service_name.as_deref()), (Some("etl"), Some("broker")));
     assert!(!format!("{inline:?}").contains(KEYTAB));
 
-    let password = read(&file(r#"password = "${env:SECRET}", principal = "etl@OTHER.COM", service_realm = "R""#));
+    let password = read(&file(
+        r#"password = "${env:SECRET}", principal = "etl@OTHER.COM", service_realm = "R", service_host = "lb""#,
+    ));
     assert_eq!(password.credential, KerberosCredential::Password(Secret::new(PLANTED)));
-    assert_eq!(password.service_realm.as_deref(), Some("R"));
+    assert_eq!((password.service_realm.as_deref(), password.service_host.as_deref()), (Some("R"), Some("lb")));
 
     assert_eq!(read(&file(r#"ccache = "default""#)).credential, KerberosCredential::Cache(None));
     let named = KerberosCredential::Cache(Some("FILE:/run/cc".to_owned()));
     assert_eq!(read(&file(r#"ccache = "FILE:/run/cc""#)).credential, named);
+}
+
+#[test]
+fn the_keytab_by_the_name_default_is_the_one_that_krb5_conf_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("of the client");
+    std::fs::write(&path, decoded(KEYTAB)).unwrap();
+    let conf = format!("[libdefaults]\ndefault_client_keytab_name = {}\n", path.display());
+    let text = format!(
+        "[connections.shop]\nkind = \"kafka\"\nbootstrap = [\"localhost:9092\"]\nauth.mechanism = \"kerberos\"\nauth.keytab = \"default\"\nauth.krb5_conf = '''\n{conf}'''\n"
+    );
+    assert_eq!(read(&text).credential, KerberosCredential::DefaultKeytab);
+    std::fs::remove_file(&path).unwrap();
+    let missing = text.replace("client_keytab", "keytab");
+    let report = check(&missing).report.render(Paint::Plain);
+    assert!(report.contains("of the client cannot be read"), "{report}");
 }
 
 /// The bytes of base64 text.
