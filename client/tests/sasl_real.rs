@@ -35,6 +35,7 @@ fn set_up() -> Result<Rig, Error> {
     let (kdc, certificates, release) = (Kdc::start()?, Certificates::shared()?, Release::from_env()?);
     let options = KafkaOptions::default().secured(&kdc, &certificates)?;
     let options = if release.at_least(2, 2) { options.max_reauth(LIFE) } else { options };
+    let options = if release.at_least(1, 1) { options.delegation_tokens(&release) } else { options };
     let kafka = Kafka::start_with(release, options)?;
     Ok(Rig { _kdc: kdc, certificates, kafka })
 }
@@ -113,6 +114,41 @@ async fn an_unsecured_token_logs_in_to_a_real_broker_and_an_expired_one_is_told_
     std::fs::remove_file(&directory).unwrap();
     assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
     assert!(error.to_string().contains("invalid_token"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real Kafka (Java, Maven), MIT's KDC and openssl: run testdata/test"]
+async fn a_delegation_token_logs_in_to_a_real_broker_by_its_hmac_and_no_other() {
+    let release = Release::from_env().unwrap();
+    if !release.at_least(1, 1) {
+        let test = "a_delegation_token_logs_in_to_a_real_broker_by_its_hmac_and_no_other";
+        return skipped(test, &release, "it has no delegation tokens (KIP-48)");
+    }
+    let (kafka, module) = (&rig().kafka, "org.apache.kafka.common.security.scram.ScramLoginModule");
+    let owner = format!(
+        "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=SCRAM-SHA-256\n\
+         sasl.jaas.config={module} required username=\"{USER}\" password=\"{PASSWORD}\";\n"
+    );
+    let address = kafka.address_of(0, Listener::SaslPlaintext).unwrap();
+    let (id, hmac) = kafka.create_delegation_token(&address, &owner).unwrap();
+    let wrong = hmac.chars().rev().collect::<String>();
+    // Brokers hear of a token a moment after the one that made it.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let first =
+        || rig().builder(Listener::SaslPlaintext).sasl_delegation_token(ScramHash::Sha256, &id, &hmac).connect();
+    while let Err(error) = first().await {
+        assert!(Instant::now() < deadline, "{error}");
+    }
+    for (listener, hash) in [(Listener::SaslPlaintext, ScramHash::Sha256), (Listener::SaslSsl, ScramHash::Sha512)] {
+        let with = |hmac: &str| rig().builder(listener).sasl_delegation_token(hash, &id, hmac);
+        with(&hmac).connect().await.unwrap().topics().await.unwrap();
+        let error = with(&wrong).connect().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
+        assert!(!error.to_string().contains(&wrong), "{error}");
+        // The same name and secret as a user's, without saying that they are a token's.
+        let error = rig().builder(listener).sasl_scram(hash, &id, &hmac).connect().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
+    }
 }
 
 /// The local ports of this process's established connections to a port, from the kernel.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::{Certificates, Error, Kdc, ServerCertificate};
+use crate::{Certificates, Error, Kdc, Release, ServerCertificate};
 
 /// What to start. `KafkaOptions::default()` is one broker without security.
 #[derive(Debug, Clone)]
@@ -114,6 +114,14 @@ impl KafkaOptions {
     #[must_use]
     pub fn max_reauth(self, life: Duration) -> Self {
         self.property("connections.max.reauth.ms", &life.as_millis().to_string())
+    }
+
+    /// Brokers of this release give out delegation tokens (KIP-48). From 1.1 on.
+    #[must_use]
+    pub fn delegation_tokens(self, release: &Release) -> Self {
+        // KIP-681.
+        let name = if release.at_least(2, 8) { "delegation.token.secret.key" } else { "delegation.token.master.key" };
+        self.property(name, "the brokers' own")
     }
 
     /// Whether there is a SASL listener.

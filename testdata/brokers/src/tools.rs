@@ -97,6 +97,30 @@ impl Kafka {
         }
     }
 
+    /// `kafka-delegation-tokens --create` (KIP-48, from 1.1 on): a token's id and its HMAC in base64, made for whom a file of
+    /// client properties logs in at this address. The brokers need a [`KafkaOptions::delegation_tokens`].
+    ///
+    /// [`KafkaOptions::delegation_tokens`]: crate::KafkaOptions::delegation_tokens
+    pub fn create_delegation_token(&self, bootstrap: &str, properties: &str) -> Result<(String, String), Error> {
+        let file = self.directory().join("delegation-token.properties");
+        std::fs::write(&file, properties).map_err(Error::file(&file))?;
+        let names = ["kafka.admin.DelegationTokenCommand", "org.apache.kafka.tools.DelegationTokenCommand"];
+        let class = self.tools().class(&names)?;
+        let file = file.display().to_string();
+        let args =
+            ["--bootstrap-server", bootstrap, "--command-config", &file, "--create", "--max-life-time-period", "-1"];
+        let printed = self.tools().run(class, &args, &[])?.text();
+        // A heading, and under it, in 4.x after an empty line, the token: id, HMAC, owner, …
+        let mut rows = printed.lines().skip_while(|line| !line.starts_with("TOKENID")).skip(1);
+        let row = rows.find(|row| !row.trim().is_empty()).unwrap_or_default();
+        let mut columns = row.split_whitespace().map(str::to_owned);
+        if let (Some(id), Some(hmac)) = (columns.next(), columns.next()) {
+            return Ok((id, hmac));
+        }
+        let status = "success, but printed no token".to_owned();
+        Err(Error::Failed { program: class.to_owned(), status, output: printed })
+    }
+
     /// `kafka-dump-log` of every segment of a partition on a broker: an independent reading of the record batches.
     pub fn dump_log(&self, index: usize, topic: &str, partition: i32, args: &[&str]) -> Result<Finished, Error> {
         let directory = self.partition_directory(index, topic, partition);
