@@ -85,8 +85,8 @@ impl ResolvConf {
     }
 }
 
-/// A domain without the dot at its end. The root, and what is longer than a name may be, are none.
+/// A domain without the dot at its end. The root, what has an empty label, and what is longer than a name may be, are none.
 fn domain(word: &str) -> Option<String> {
     let domain = word.strip_suffix('.').unwrap_or(word);
-    (!domain.is_empty() && domain.len() < 254).then(|| domain.to_owned())
+    (domain.split('.').all(|label| !label.is_empty()) && domain.len() < 254).then(|| domain.to_owned())
 }

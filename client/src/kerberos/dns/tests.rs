@@ -312,7 +312,7 @@ fn an_address_is_asked_for_backwards() {
 
 #[test]
 fn a_short_name_is_tried_with_the_domains_first_and_a_long_one_as_it_stands() {
-    let conf = ResolvConf::parse("domain old.test\nsearch a.test b.test. .\n");
+    let conf = ResolvConf::parse("domain old.test\nsearch a.test b.test. . 9221.0.. a..b\n");
     assert_eq!(conf.candidates("broker"), ["broker.a.test", "broker.b.test", "broker"]);
     assert_eq!(conf.candidates("broker.x"), ["broker.x", "broker.x.a.test", "broker.x.b.test"]);
     assert_eq!(conf.candidates("broker."), ["broker"]);
