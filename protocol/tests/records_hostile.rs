@@ -273,6 +273,17 @@ fn a_large_window_is_a_claim_too() {
 }
 
 #[test]
+fn a_large_size_is_a_claim_too() {
+    // A frame that says it holds half a GiB, around one byte.
+    let size = 512_u64 << 20;
+    let frame = [&[0x28, 0xb5, 0x2f, 0xfd, 0xc0, 0x50][..], &size.to_le_bytes(), &[0x09, 0x00, 0x00, b'x']].concat();
+    let mut read = None;
+    let cost = measure(|| read = Some(Decompressor::new().decompress(Compression::Zstd, &frame, 1 << 30)));
+    assert!(matches!(read.expect("ran"), Err(CompressionError::Corrupt { .. })));
+    assert!(cost.bytes_max <= bound(frame.len(), LIMIT), "{} bytes", cost.bytes_max);
+}
+
+#[test]
 fn group_payloads_from_anyone_cost_a_small_multiple_of_their_bytes() {
     let of = |topic: &str| GroupTopicPartitions { topic: topic.to_owned(), partitions: (0..12).collect() };
     let all = vec![of("orders"), of(""), of("订单")];

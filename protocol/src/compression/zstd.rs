@@ -76,12 +76,13 @@ impl Decompressor {
             return stream(decoder, blocks, out);
         }
         // In one go to where it stays, if it is the only frame. What is wrong with it is found out the other way.
-        let from = out.bytes.len();
-        let whole = |_: &[u8], target: &mut [u8]| Ok(decoder.decode_all(frame, target).unwrap_or_default());
-        if out.fill(size as usize, whole)? == size as usize {
+        let whole = |_: &[u8], target: &mut [u8]| {
+            let written = decoder.decode_all(frame, target).ok();
+            Ok(written.filter(|written| *written as u64 == size).unwrap_or_default())
+        };
+        if out.fill(size as usize, whole)? > 0 {
             return Ok(&[]);
         }
-        out.bytes.truncate(from);
         let blocks = begin(decoder, frame)?;
         stream(decoder, blocks, out)
     }
