@@ -131,6 +131,8 @@ async fn lives(
 ) {
     // A slow source, so that lives are long enough to be cut in their middle, and for commits to come between.
     broker.inject(Fault::delay(ApiKey::FETCH, Duration::from_millis(120)));
+    // And a slow target: what is not in it yet when a kill comes must not have been committed.
+    broker.inject(Fault::delay(ApiKey::PRODUCE, Duration::from_millis(60)));
     let directory = tempfile::tempdir().expect("a directory");
     let file = config(broker, directory.path(), target);
     let mut chance = Chance::seeded();
