@@ -21,7 +21,7 @@ use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout_at};
 
 use super::config::{Canonicalize, Krb5Config};
-use super::dns::wire::reverse_name;
+use super::dns::wire::{reverse_name, without_dot};
 use super::dns::{self, Found, Kind, ResolvConf, connected_udp};
 use super::hosts_file;
 
@@ -206,10 +206,6 @@ async fn first_on_the_way(addresses: &[IpAddr]) -> Option<IpAddr> {
         }
     }
     addresses.first().copied()
-}
-
-fn without_dot(host: &str) -> &str {
-    host.strip_suffix('.').unwrap_or(host)
 }
 
 /// A name that a host may have; others are not taken from anyone (`res_hnok`).

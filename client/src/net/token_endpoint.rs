@@ -65,7 +65,7 @@ impl Endpoint {
         if settings.client_id.is_empty() || settings.client_secret.expose().is_empty() {
             return Err(wrong("the client's id or its secret is empty"));
         }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let host = without_brackets(authority.host());
         let server = Server::new(host, authority.port_u16().unwrap_or(if secure { 443 } else { 80 }));
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let authority = authority.as_str().to_owned();
@@ -201,9 +201,7 @@ impl Endpoint {
             None => token,
         })
     }
-}
 
-impl Endpoint {
     fn redirected(&self, answer: &Answer) -> Error {
         let to = answer.location.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
         let message = format!(
@@ -224,12 +222,17 @@ impl fmt::Display for Endpoint {
 /// Whether what is said to this URL can be read on a network: plain http to another machine than this one (RFC 6761 §6.3).
 pub(crate) fn is_exposed(url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else { return false };
-    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    let host = without_brackets(uri.host().unwrap_or_default()).to_ascii_lowercase();
     let here = match host.parse::<IpAddr>() {
         Ok(address) => address.to_canonical().is_loopback(),
         Err(_) => host == "localhost" || host.ends_with(".localhost"),
     };
     uri.scheme_str() == Some("http") && !here
+}
+
+/// A URL's host as an address is parsed: an IPv6 one stands in brackets there (RFC 3986 §3.2.2).
+fn without_brackets(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// `application/x-www-form-urlencoded`.

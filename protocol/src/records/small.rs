@@ -11,10 +11,10 @@ const PREFIX: usize = 16;
 /// length or delta that takes more than two bytes. `false`, and nothing is appended: it is not, or `out` has no room for it
 /// as it stands, with those bytes of the prefix that are cut off again.
 ///
-/// One check for room, two stores and one copy: with each field appended by itself a record costs a fourth more, and a call
-/// costs as much again (`ottla-bench codec`).
+/// One check for room, two stores and one copy. In `ottla-bench codec` a value of 100 bytes with a key took 10.3 ns with each
+/// field appended by itself, and takes 6.0 so.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "measured: a call costs a sixth of a record")]
+#[expect(clippy::inline_always, reason = "measured: as a call, 7.3 ns instead of 6.2")]
 pub(super) fn put_small(
     out: &mut Vec<u8>,
     timestamp_delta: i64,

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use super::wire::without_dot;
+
 /// What the C library takes, too (`MAXNS`).
 const SERVERS: usize = 3;
 /// As the C library before 2.26 (`MAXDNSRCH`); with more, a name that is nowhere would be asked for too often.
@@ -87,6 +89,6 @@ impl ResolvConf {
 
 /// A domain without the dot at its end. The root, what has an empty label, and what is longer than a name may be, are none.
 fn domain(word: &str) -> Option<String> {
-    let domain = word.strip_suffix('.').unwrap_or(word);
+    let domain = without_dot(word);
     (domain.split('.').all(|label| !label.is_empty()) && domain.len() < 254).then(|| domain.to_owned())
 }

@@ -209,7 +209,8 @@ pub(crate) fn reverse_name(address: IpAddr) -> String {
     }
 }
 
-fn without_dot(name: &str) -> &str {
+/// A name that says by a dot at its end that it is whole, without that.
+pub(crate) fn without_dot(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
@@ -227,12 +228,6 @@ impl Message<'_> {
         Ok(())
     }
 
-    fn u16(&mut self) -> Result<u16, Problem> {
-        let at = self.at;
-        self.skip(2)?;
-        Ok(u16::from_be_bytes([self.bytes[at], self.bytes[at + 1]]))
-    }
-
     fn octets<const N: usize>(&mut self) -> Result<[u8; N], Problem> {
         let mut octets = [0; N];
         let at = self.at;
@@ -241,8 +236,12 @@ impl Message<'_> {
         Ok(octets)
     }
 
+    fn u16(&mut self) -> Result<u16, Problem> {
+        self.octets().map(u16::from_be_bytes)
+    }
+
     fn u32(&mut self) -> Result<u32, Problem> {
-        Ok(u32::from(self.u16()?) << 16 | u32::from(self.u16()?))
+        self.octets().map(u32::from_be_bytes)
     }
 
     /// A name, its labels joined by dots. A pointer must lead to before the part that it ends, so that following it ends

@@ -3,6 +3,7 @@
 //! One log-in or request is under way at a time, whoever waits takes what it brought. How often a refused log-in is tried
 //! again is `net::login`'s to say, for all mechanisms alike.
 
+mod cache;
 mod fresh;
 mod options;
 mod ticker;
@@ -26,7 +27,7 @@ use super::principal::{Principal, PrincipalName};
 use super::ticket::HeldTicket;
 use super::time::KerberosTime;
 use fresh::MIN_PAUSE;
-use options::{Source, krb5_config, read_cache, source};
+use options::{Source, krb5_config, source};
 use ticker::TICKER;
 
 pub use options::{KerberosMistake, KerberosOptions, KerberosSetting};
@@ -326,68 +327,6 @@ impl KerberosLogin {
         self.transport.exchange_with(whom, &request.realm, &request.bytes, Via::Configured).await
     }
 
-    /// Another process may have renewed the file's ticket; else it is renewed here, in memory.
-    async fn read_or_renew(
-        &self,
-        path: &std::path::Path,
-        owner: Option<&Principal>,
-        old: Option<&HeldTicket>,
-    ) -> Result<Granted, KerberosError> {
-        let cache = read_cache(path, owner)?;
-        let clock = cache.kdc_offset.map_or(self.held().clock, |(seconds, micros)| Clock::ahead_by(seconds, micros));
-        let now = clock.at(self.local_now());
-        let ours = old.filter(|old| old.client == cache.principal);
-        let best = cache.tgt().into_iter().chain(ours).max_by_key(|ticket| ticket.end_time);
-        let Some(ticket) = best else {
-            return Err(run_kinit(path, &cache.principal, "has no ticket for other tickets"));
-        };
-        let granted = |ticket: &HeldTicket| Granted { ticket: ticket.clone(), clock, key_expiration: None };
-        if fresh::is_good(ticket, now) && now < fresh::due(ticket, self.held().jitter) {
-            return Ok(granted(ticket));
-        }
-        if fresh::is_renewable(ticket, now) {
-            let renewal = TgsExchange::renewal(self.config.clone(), ticket.clone(), clock);
-            match self.drive_tgs(renewal).await {
-                Ok(renewed) => {
-                    self.put_into_cache(&renewed.ticket);
-                    return Ok(renewed);
-                }
-                Err(error) => tracing::warn!(%error, "the credential cache's ticket could not be renewed"),
-            }
-        }
-        if fresh::is_valid(ticket, now) {
-            return Ok(granted(ticket));
-        }
-        Err(run_kinit(path, &cache.principal, &format!("has a ticket that ended at {}", ticket.end_time)))
-    }
-
-    /// Into the cache's file, if that was asked for. The file is read again first: others write to it too.
-    fn put_into_cache(&self, ticket: &HeldTicket) {
-        let Source::Cache(path, owner) = &self.source else { return };
-        if !self.write_back {
-            return;
-        }
-        let put = read_cache(path, owner.as_ref()).and_then(|mut cache| {
-            cache.store(ticket.clone());
-            cache.save(path)
-        });
-        if let Err(error) = put {
-            tracing::warn!(%error, "a ticket serves from memory alone");
-        }
-    }
-
-    /// A cache may have the very ticket, and no other.
-    fn cached_service_ticket(&self, service: &PrincipalName) -> Result<Option<ServiceTicket>, KerberosError> {
-        let Source::Cache(path, owner) = &self.source else { return Ok(None) };
-        let cache = read_cache(path, owner.as_ref())?;
-        if let Some((seconds, micros)) = cache.kdc_offset {
-            self.held().clock = Clock::ahead_by(seconds, micros);
-        }
-        let good = cache.service(service).filter(|ticket| fresh::is_good(ticket, self.now()));
-        // Not kept, although it is old: the file has no other, however often it is read.
-        Ok(good.map(|ticket| ServiceTicket { is_kept: false, ..self.service_ticket(ticket.clone()) }))
-    }
-
     fn good_service_ticket(&self, service: &PrincipalName) -> Option<ServiceTicket> {
         let now = self.now();
         let good = self.held().services.get(service).filter(|ticket| fresh::is_good(ticket, now)).cloned();
@@ -488,10 +427,6 @@ fn warn_of_expiration(ticket: &HeldTicket, expires: Option<KerberosTime>) {
 fn is_stale(error: &KerberosError) -> bool {
     let stale = [KrbErrorCode::BAD_INTEGRITY, KrbErrorCode::TKT_EXPIRED, KrbErrorCode::BADKEYVER];
     error.code().is_some_and(|code| stale.contains(&code))
-}
-
-fn run_kinit(path: &std::path::Path, owner: &Principal, what: &str) -> KerberosError {
-    KerberosError::Config(format!("the credential cache {} of {owner} {what}; run kinit", path.display()))
 }
 
 fn shut() -> KerberosError {

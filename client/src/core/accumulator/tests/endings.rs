@@ -38,8 +38,8 @@ fn what_is_under_way_does_not_expire_and_what_was_lost_says_that_it_may_be_writt
     assert_eq!(ticket.outcome(), Some(Err(ErrorKind::Timeout)));
 }
 
-#[test]
-fn an_expired_batch_leaves_no_gap_if_the_broker_has_it() {
+/// Two batches were sent and lost; the first has reached its time, and the second, whose ticket this is, has not.
+fn lost_with_one_behind() -> (Rig, Ticket) {
     let mut rig = Rig::running();
     rig.send_batch(b"lost");
     rig.wait(Duration::from_mins(1));
@@ -48,6 +48,12 @@ fn an_expired_batch_leaves_no_gap_if_the_broker_has_it() {
     rig.lose(first);
     rig.lose(second);
     rig.wait(Duration::from_mins(1));
+    (rig, behind)
+}
+
+#[test]
+fn an_expired_batch_leaves_no_gap_if_the_broker_has_it() {
+    let (mut rig, behind) = lost_with_one_behind();
     assert_eq!(
         rig.queue.expire(rig.now, None).into_iter().filter_map(deliver).collect::<Vec<_>>(),
         [ErrorKind::Timeout]
@@ -63,14 +69,7 @@ fn an_expired_batch_leaves_no_gap_if_the_broker_has_it() {
 
 #[test]
 fn behind_a_real_gap_nothing_is_written_twice() {
-    let mut rig = Rig::running();
-    rig.send_batch(b"lost");
-    rig.wait(Duration::from_mins(1));
-    let behind = rig.send_batch(b"behind");
-    let (first, second) = (rig.drain().unwrap(), rig.drain().unwrap());
-    rig.lose(first);
-    rig.lose(second);
-    rig.wait(Duration::from_mins(1));
+    let (mut rig, behind) = lost_with_one_behind();
     rig.queue.expire(rig.now, None).into_iter().for_each(|finished| drop(finished.deliver()));
     let new = rig.send_batch(b"new");
     let again = rig.drain().unwrap();
