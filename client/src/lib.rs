@@ -1,7 +1,7 @@
 //! A Kafka client in pure Rust on Tokio, for brokers from 0.11 to 4.x: no C anywhere, one static binary.
 //!
 //! ```
-//! use ottla_client::{Client, NewTopic, OffsetAt, TopicPartition};
+//! use ottla_client::{Client, CommitOffset, NewTopic, OffsetAt, TopicPartition};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,7 +14,7 @@
 //!
 //! let partition = TopicPartition::new("orders", 0);
 //! let ends = client.offsets(&[partition.clone()], OffsetAt::Latest).await?;
-//! client.commit("billing", &[(partition.clone(), ends[&partition], "caught up")]).await?;
+//! client.commit("billing", &[CommitOffset::new(partition.clone(), ends[&partition])]).await?;
 //! # assert_eq!(client.committed("billing", &[partition.clone()]).await?[&partition].offset, 0);
 //! # Ok(())
 //! # }
@@ -68,7 +68,7 @@ pub use config::{ClientBuilder, Pem, TlsIdentity, TlsOptions, TlsSession, TlsVer
 pub use consumer::{Consumer, ConsumerOptions, Fetched, Records};
 pub use error::{Error, ErrorKind};
 pub use kerberos::login::{KerberosMistake, KerberosOptions, KerberosSetting};
-pub use offsets::{Committed, OffsetAt};
+pub use offsets::{CommitOffset, Committed, OffsetAt};
 pub use producer::{Ack, Acks, Delivery, Producer, ProducerOptions, TopicProducer};
 pub use sasl::{BearerToken, OauthBearer, ScramHash, TokenEndpoint, TokenFuture, TokenProvider};
 pub use topic_partition::TopicPartition;

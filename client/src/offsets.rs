@@ -1,15 +1,11 @@
 //! Offsets: where partitions begin and end, and what groups have committed.
 
+mod commit;
 mod leader;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use ottla_protocol::ErrorCode;
-use ottla_protocol::messages::{
-    ListOffsetRequest, Message, OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-    OffsetCommitResponse, OffsetFetchRequest, OffsetFetchRequestTopic, OffsetFetchResponse,
-};
+use ottla_protocol::messages::{ListOffsetRequest, Message};
 use tokio::task::JoinSet;
 
 use crate::TopicPartition;
@@ -19,6 +15,7 @@ use crate::core::metadata::Metadata;
 use crate::error::{Error, ErrorKind};
 use crate::net::retry::Retry;
 
+pub use commit::{CommitOffset, Committed};
 use leader::{Leader, Told};
 
 /// A partition may be missing this often in a row before it is said not to exist: right after a topic's creation brokers
@@ -38,15 +35,6 @@ pub enum OffsetAt {
     /// The first record that is not older than this, in milliseconds since 1970. A leader that was just elected may not see
     /// the last records yet, and one from before Kafka 2.2 does not say so.
     Timestamp(i64),
-}
-
-/// What a group has committed for a partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Committed {
-    /// The next offset to be read.
-    pub offset: i64,
-    /// The text committed with it.
-    pub metadata: Option<String>,
 }
 
 impl Client {
@@ -114,59 +102,6 @@ impl Client {
         }
         Ok(failures)
     }
-
-    /// What a group has committed for these partitions; a partition without a commit is missing from the result.
-    pub async fn committed(
-        &self,
-        group: &str,
-        partitions: &[TopicPartition],
-    ) -> Result<HashMap<TopicPartition, Committed>, Error> {
-        if partitions.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let topics = by_topic(partitions.iter().map(|place| (place, place.partition)));
-        let topics =
-            topics.into_iter().map(|(name, partition_indexes)| OffsetFetchRequestTopic { name, partition_indexes });
-        let request = OffsetFetchRequest { group_id: group.to_owned(), topics: Some(topics.collect()) };
-        // Version 0 reads ZooKeeper, not the group.
-        let versions = 1..=*OffsetFetchRequest::VERSIONS.end();
-        let answer = self.cluster.ask_coordinator(group, versions, |_| request.clone(), fetch_code).await;
-        let answer = answer.map_err(|e| in_group(e, group))?;
-        committed_in(answer).map_err(|e| in_group(e, group))
-    }
-
-    /// Commits, for a group, the next offset to be read of each partition, with any text beside it. For groups without live
-    /// members: a coordinator refuses it while there are some.
-    pub async fn commit(&self, group: &str, positions: &[(TopicPartition, i64, &str)]) -> Result<(), Error> {
-        if positions.is_empty() {
-            return Ok(());
-        }
-        let partition = |(place, offset, metadata): &(TopicPartition, i64, &str)| OffsetCommitRequestPartition {
-            partition_index: place.partition,
-            committed_offset: *offset,
-            committed_metadata: Some((*metadata).to_owned()),
-            ..OffsetCommitRequestPartition::default()
-        };
-        let topics = by_topic(positions.iter().map(|position| (&position.0, partition(position))));
-        let topics = topics.into_iter().map(|(name, partitions)| OffsetCommitRequestTopic { name, partitions });
-        let request = OffsetCommitRequest {
-            group_id: group.to_owned(),
-            topics: topics.collect(),
-            ..OffsetCommitRequest::default()
-        };
-        // Version 0 writes to ZooKeeper, not to the group.
-        let versions = 1..=*OffsetCommitRequest::VERSIONS.end();
-        let again = |answer: &OffsetCommitResponse| commit_failures(answer).map(|f| f.1).find(|c| c.is_retriable());
-        let code = |answer: &OffsetCommitResponse| again(answer).unwrap_or_default();
-        let answer = self.cluster.ask_coordinator(group, versions, |_| request.clone(), code).await;
-        let answer = answer.map_err(|e| in_group(e, group))?;
-        match commit_failures(&answer).next() {
-            None => Ok(()),
-            Some((place, code)) => {
-                Err(in_group(commit_refused(code).at(&place).in_api(OffsetCommitRequest::KEY), group))
-            }
-        }
-    }
 }
 
 /// The failure to report: one that no retry can mend, or the first.
@@ -224,54 +159,6 @@ fn by_topic<'a, T>(items: impl Iterator<Item = (&'a TopicPartition, T)>) -> Vec<
         }
     }
     topics
-}
-
-/// The group's error, or a partition's that a moment later may be different. A partition that does not exist has no commit.
-fn fetch_code(answer: &OffsetFetchResponse) -> ErrorCode {
-    if !answer.error_code.is_ok() {
-        return answer.error_code;
-    }
-    let codes = answer.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
-    let again = |code: &ErrorCode| code.is_retriable() && *code != ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
-    codes.into_iter().find(again).unwrap_or_default()
-}
-
-fn committed_in(answer: OffsetFetchResponse) -> Result<HashMap<TopicPartition, Committed>, Error> {
-    let mut committed = HashMap::new();
-    for topic in answer.topics {
-        let name: Arc<str> = topic.name.into();
-        for partition in topic.partitions {
-            let place = TopicPartition { topic: name.clone(), partition: partition.partition_index };
-            match partition.error_code {
-                ErrorCode::NONE | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => {}
-                code => return Err(Error::from_code(code).at(&place).in_api(OffsetFetchRequest::KEY)),
-            }
-            if partition.committed_offset >= 0 {
-                committed.insert(place, Committed { offset: partition.committed_offset, metadata: partition.metadata });
-            }
-        }
-    }
-    Ok(committed)
-}
-
-fn commit_failures(answer: &OffsetCommitResponse) -> impl Iterator<Item = (TopicPartition, ErrorCode)> {
-    let partitions = answer.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |p| (&topic.name, p)));
-    let failed = partitions.filter(|(_, partition)| !partition.error_code.is_ok());
-    failed.map(|(name, p)| (TopicPartition::new(name.as_str(), p.partition_index), p.error_code))
-}
-
-fn commit_refused(code: ErrorCode) -> Error {
-    let error = Error::from_code(code);
-    match code {
-        ErrorCode::ILLEGAL_GENERATION | ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::REBALANCE_IN_PROGRESS => {
-            error.advice("the group has live members, which alone may commit: stop them, or use another group")
-        }
-        _ => error,
-    }
-}
-
-fn in_group(error: Error, group: &str) -> Error {
-    error.said(Some(&format!("group {group}")))
 }
 
 #[cfg(test)]

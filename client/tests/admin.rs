@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use net_support::builder;
-use ottla_client::{Client, Committed, Created, ErrorKind, NewTopic, OffsetAt, TopicPartition};
+use ottla_client::{Client, CommitOffset, Created, ErrorKind, NewTopic, OffsetAt, TopicPartition};
 use ottla_devbroker::{DevBroker, Fault, Release};
 use ottla_protocol::compression::Compression;
 use ottla_protocol::{ApiKey, ErrorCode};
@@ -117,10 +117,16 @@ async fn a_commit_is_read_back_and_the_uncommitted_is_absent() {
         broker.create_topic("t", 3).unwrap();
         let places: Vec<_> = (0..3).map(|partition| TopicPartition::new("t", partition)).collect();
         assert!(client.committed("g", &places).await.unwrap().is_empty());
-        client.commit("g", &[(places[0].clone(), 7, "seven"), (places[2].clone(), 1 << 40, "")]).await.unwrap();
+        let positions = [
+            CommitOffset::new(places[0].clone(), 7).metadata("seven").leader_epoch(Some(4)),
+            CommitOffset::new(places[2].clone(), 1 << 40),
+        ];
+        client.commit("g", &positions).await.unwrap();
         let committed = client.committed("g", &places).await.unwrap();
         assert_eq!(committed.len(), 2);
-        assert_eq!(committed[&places[0]], Committed { offset: 7, metadata: Some("seven".to_owned()) });
+        let first = &committed[&places[0]];
+        assert_eq!((first.offset, first.metadata.as_deref()), (7, Some("seven")));
+        assert_eq!(first.leader_epoch, (release == Release::V2_3).then_some(4));
         assert_eq!(committed[&places[2]].offset, 1 << 40);
         assert!(client.committed("another", &places).await.unwrap().is_empty());
     }
@@ -139,7 +145,7 @@ async fn a_coordinator_that_is_new_loading_or_elsewhere_is_waited_for() {
         Fault::close_before(ApiKey::OFFSET_FETCH).times(1),
     ];
     let faults: Vec<_> = faults.into_iter().map(|fault| broker.inject(fault)).collect();
-    client.commit("g", &[(place.clone(), 3, "")]).await.unwrap();
+    client.commit("g", &[CommitOffset::new(place.clone(), 3)]).await.unwrap();
     assert_eq!(client.committed("g", std::slice::from_ref(&place)).await.unwrap()[&place].offset, 3);
     assert!(faults.iter().all(|fault| fault.hits() > 0));
 }
@@ -149,12 +155,32 @@ async fn a_commit_that_the_group_refuses_names_partition_and_group() {
     let (broker, client) = start(Release::V2_3).await;
     broker.create_topic("t", 1).unwrap();
     broker.inject(Fault::error(ApiKey::OFFSET_COMMIT, ErrorCode::UNKNOWN_MEMBER_ID).times(1));
-    let error = client.commit("g", &[(TopicPartition::new("t", 0), 3, "")]).await.unwrap_err();
+    let error = client.commit("g", &[CommitOffset::new(TopicPartition::new("t", 0), 3)]).await.unwrap_err();
     let text = error.to_string();
     assert!(
         text.starts_with("t-0, OffsetCommit") && text.contains("live members") && text.contains("group g"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_commit_for_a_topic_that_is_gone_is_not_tried_again_although_the_others_are() {
+    let (broker, client) = start(Release::V2_3).await;
+    broker.create_topic("t", 2).unwrap();
+    let places = [TopicPartition::new("t", 0), TopicPartition::new("t", 1)];
+    // Both topics are there again by the second try: as if the first had been created again meanwhile.
+    broker.inject(
+        Fault::error(ApiKey::OFFSET_COMMIT, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION).on_partition("t", 0).times(1),
+    );
+    broker.inject(
+        Fault::error(ApiKey::OFFSET_COMMIT, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS).on_partition("t", 1).times(1),
+    );
+    let positions = places.clone().map(|place| CommitOffset::new(place, 7));
+    let refused = client.commit_each("g", &positions).await.unwrap();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert_eq!((&refused[0].0, refused[0].1.kind()), (&places[0], ErrorKind::UnknownTopic));
+    let committed = client.committed("g", &places).await.unwrap();
+    assert!(!committed.contains_key(&places[0]) && committed[&places[1]].offset == 7, "{committed:?}");
 }
 
 /// Gives up on a future after it was pending so many times.
@@ -196,7 +222,7 @@ async fn a_call_dropped_at_any_point_leaves_the_client_working() {
     drop_everywhere(|| client.topic("orders")).await;
     let place = [TopicPartition::new("orders", 0)];
     drop_everywhere(|| client.offsets(&place, OffsetAt::Latest)).await;
-    drop_everywhere(|| async { client.commit("g", &[(place[0].clone(), 5, "")]).await }).await;
+    drop_everywhere(|| async { client.commit("g", &[CommitOffset::new(place[0].clone(), 5)]).await }).await;
     drop_everywhere(|| client.committed("g", &place)).await;
     drop_everywhere(|| client.check_compression(Compression::Zstd)).await;
     assert_eq!(client.committed("g", &place).await.unwrap()[&place[0]].offset, 5);

@@ -4,7 +4,7 @@ mod net_support;
 
 use net_support::builder;
 use ottla_brokers::{Kafka, KafkaOptions, Release};
-use ottla_client::{Created, ErrorKind, NewTopic, OffsetAt, TopicPartition};
+use ottla_client::{CommitOffset, Created, ErrorKind, NewTopic, OffsetAt, TopicPartition};
 use ottla_protocol::compression::Compression;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,7 +31,7 @@ async fn topics_offsets_commits_and_passwords_on_a_real_broker() {
     assert!(client.offsets(&places, OffsetAt::Timestamp(0)).await.unwrap().is_empty());
     // The coordinator's own topic comes into being by this.
     assert!(client.committed("g", &places).await.unwrap().is_empty());
-    client.commit("g", &[(places[1].clone(), 7, "seven")]).await.unwrap();
+    client.commit("g", &[CommitOffset::new(places[1].clone(), 7).metadata("seven")]).await.unwrap();
     let committed = client.committed("g", &places).await.unwrap();
     assert_eq!((committed.len(), committed[&places[1]].offset), (1, 7));
     assert_eq!(client.check_compression(Compression::Zstd).await.is_err(), old);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use net_support::{OFFERED, Peer, builder, cluster, eventually, fitting, offered};
-use ottla_client::{ErrorKind, OffsetAt, TopicPartition};
+use ottla_client::{CommitOffset, ErrorKind, OffsetAt, TopicPartition};
 use ottla_protocol::messages::{
     ApiVersionsResponse, FindCoordinatorResponse, ListOffsetPartitionResponse, ListOffsetRequest, ListOffsetResponse,
     ListOffsetTopicResponse, MetadataRequest,
@@ -365,7 +365,7 @@ async fn a_peer_that_stops_reading_is_given_up_at_the_deadline() {
     // More than socket buffers hold.
     let text = "x".repeat(30_000);
     let positions: Vec<_> =
-        (0..1000).map(|partition| (TopicPartition::new("t", partition), 1, text.as_str())).collect();
+        (0..1000).map(|id| CommitOffset::new(TopicPartition::new("t", id), 1).metadata(text.as_str())).collect();
     let start = Instant::now();
     let error = client.commit("g", &positions).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");

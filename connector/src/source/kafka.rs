@@ -3,7 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ottla_client::{Client, Committed, Consumer, ConsumerOptions, Error, ErrorKind, OffsetAt, Topic, TopicPartition};
+use ottla_client::{
+    Client, CommitOffset, Committed, Consumer, ConsumerOptions, Error, ErrorKind, OffsetAt, Topic, TopicPartition,
+};
 
 use crate::config::model::TopicExpression;
 use crate::core::plan::{self, Appeared, COMMIT_NOTE, Course, Gap, Known};
@@ -207,7 +209,9 @@ impl KafkaSource {
     }
 
     async fn commit_to(&self, group: &str, positions: &[(TopicPartition, i64)]) -> Result<(), Error> {
-        let positions: Vec<_> = positions.iter().map(|(place, offset)| (place.clone(), *offset, COMMIT_NOTE)).collect();
+        let position =
+            |(place, offset): &(TopicPartition, i64)| CommitOffset::new(place.clone(), *offset).metadata(COMMIT_NOTE);
+        let positions: Vec<_> = positions.iter().map(position).collect();
         self.client.commit(group, &positions).await
     }
 

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ottla_client::{Client, Outgoing, ProducerOptions, TopicPartition};
+use ottla_client::{Client, CommitOffset, Outgoing, ProducerOptions, TopicPartition};
 use ottla_connector::config::model::{AckLevel, JsonlPath, OnError, TopicExpression};
 use ottla_connector::core::batcher::Limits;
 use ottla_connector::mode::Mode;
@@ -97,7 +97,8 @@ pub async fn committed(broker: &DevBroker, group: &str, topic: &str, partitions:
 /// Commits offsets for partitions of a topic, from 0 on, as some other tool would.
 pub async fn commit(broker: &DevBroker, group: &str, topic: &str, offsets: &[Option<i64>]) {
     let named = (0..).zip(offsets).filter_map(|(partition, offset)| Some((partition, (*offset)?)));
-    let named: Vec<_> = named.map(|(partition, offset)| (TopicPartition::new(topic, partition), offset, "")).collect();
+    let named: Vec<_> =
+        named.map(|(partition, offset)| CommitOffset::new(TopicPartition::new(topic, partition), offset)).collect();
     client(broker).await.commit(group, &named).await.expect("committed");
 }
 
