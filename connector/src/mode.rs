@@ -2,9 +2,10 @@
 //!
 //! A task's state lives in the source cluster, so that it survives a change of host and shows up in every lag tool:
 //!
-//! - The *record* is the committed offset of the group [`group`] for each partition.
+//! - The *record* is the committed offset of the task's group for each partition: the group that its key `group` names,
+//!   else [`group`].
 //! - The *mark* "a full sync of this task completed this partition" is a committed offset of a second group,
-//!   [`full_group`]: it stays when the offsets of the first are reset or deleted. Its offset is the end that the full
+//!   [`marks_group`]: it stays when the offsets of the first are reset or deleted. Its offset is the end that the full
 //!   sync read up to. The mark is kept per partition, so a partition that is added later carries none.
 //!
 //! Task names have no dots, so the groups of two tasks never meet. Neither group ever has members, so nothing rebalances,
@@ -21,14 +22,19 @@ pub use crate::config::model::Mode;
 /// How often a running task commits every position again, moved or not, so that brokers do not forget idle ones.
 pub const RENEW_EVERY: Duration = Duration::from_hours(6);
 
-/// The name of a task's consumer group: `ottla-<task>`. It depends on nothing but the task's name.
+/// The name of the consumer group of a task without a `group` of its own: `ottla-<task>`.
 pub fn group(task: &str) -> String {
     format!("ottla-{task}")
 }
 
 /// The name of the group that keeps the marks of completed full syncs: `ottla-<task>.full`.
 pub fn full_group(task: &str) -> String {
-    format!("ottla-{task}.full")
+    marks_group(&group(task))
+}
+
+/// The group that keeps the marks of completed full syncs beside the group of the positions: `<group>.full`.
+pub fn marks_group(group: &str) -> String {
+    format!("{group}.full")
 }
 
 #[cfg(test)]

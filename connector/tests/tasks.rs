@@ -376,6 +376,7 @@ async fn two_source_topics_meet_in_one_target_topic() {
 
 fn lines(input: Input, target: TargetSpec, on_bad_message: OnError) -> Job {
     Job {
+        group: group("lines"),
         name: "lines".to_owned(),
         source: SourceSpec::Lines(LinesFrom { input, on_bad_message }),
         target,

@@ -14,6 +14,7 @@ use self::url::{SCHEME, TLS_SCHEME, Tls, Url, url};
 use super::run::Signals;
 use crate::config::model::{JsonlPath, OnError};
 use crate::exit::{Exit, Failure};
+use crate::mode;
 use crate::progress::{Console, summary};
 use crate::source::jsonl::Input;
 use crate::source::kafka::Selection;
@@ -111,6 +112,8 @@ fn job(args: &CopyArgs) -> Result<Job, Failure> {
     };
     Ok(Job {
         name: "copy".to_owned(),
+        // A copy keeps no positions.
+        group: mode::group("copy"),
         source: source_spec(source, bad),
         target: target_spec(target, existing),
         timing: Timing::default(),

@@ -17,7 +17,7 @@ use super::run::Signals;
 use super::{print, say};
 use crate::config::model::{AckLevel, JsonlPath, OnError, TopicExpression};
 use crate::exit::{Exit, Failure};
-use crate::mode::Mode;
+use crate::mode::{Mode, group};
 use crate::progress::{Console, grouped, summary};
 use crate::source::jsonl::Input;
 use crate::source::kafka::Selection;
@@ -97,6 +97,7 @@ fn cluster(servers: &[String]) -> ClusterSpec {
 fn send(servers: &[String]) -> Job {
     Job {
         name: "send".to_owned(),
+        group: group("send"),
         source: SourceSpec::Lines(LinesFrom { input: Input::Memory(ORDERS), on_bad_message: OnError::Stop }),
         target: TargetSpec::Kafka(KafkaTo {
             cluster: cluster(servers),
@@ -113,6 +114,7 @@ fn sync(servers: &[String], file: &Path) -> Job {
     let expression = TopicExpression::parse(TOPIC).unwrap_or_else(|_| TopicExpression::all());
     Job {
         name: "sync".to_owned(),
+        group: group("sync"),
         source: SourceSpec::Kafka(KafkaFrom {
             cluster: cluster(servers),
             selection: Selection::Matching(expression),

@@ -6,6 +6,7 @@
 pub mod address;
 mod auth;
 mod connection;
+pub mod duration;
 mod environment;
 mod interpolate;
 mod kerberos;
@@ -115,6 +116,7 @@ fn stands(text: &str, mistake: &Mistake, broken: &[Range<usize>]) -> bool {
 fn read_document(reader: &mut Reader<'_>, file: &Path, document: &DeTable<'_>) -> Config {
     let whole = Table { section: Section::File, at: 0..0, fields: document, kind: None };
     let meant = reader.check_keys(&whole);
+    let shutdown_timeout = reader.duration(&whole, "shutdown_timeout");
     let connections = entries(reader, document, "connections");
     let names: Vec<String> = connections.iter().map(|entry| entry.name.to_owned()).collect();
     if connections.is_empty() && !meant.contains(&"connections") {
@@ -137,6 +139,7 @@ fn read_document(reader: &mut Reader<'_>, file: &Path, document: &DeTable<'_>) -
         file: file.to_owned(),
         connections: read.into_iter().flatten().map(|read| (read.name.clone(), read)).collect(),
         tasks: BTreeMap::new(),
+        shutdown_timeout,
     };
     let tasks: Vec<_> = tasks.into_iter().flatten().collect();
     task::check(reader, &config, &tasks);

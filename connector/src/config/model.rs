@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ottla_client::{ClientBuilder, OauthBearer, ScramHash, TlsOptions, TokenEndpoint};
 use ottla_protocol::compression::Compression;
@@ -22,7 +23,13 @@ pub struct Config {
     pub connections: BTreeMap<String, Connection>,
     /// The tasks by name. Their `source` and `target` are keys of `connections`.
     pub tasks: BTreeMap<String, Task>,
+    /// How long tasks may drain after the first signal; `None` for [`SHUTDOWN_TIMEOUT`].
+    pub shutdown_timeout: Option<Duration>,
 }
+
+/// How long draining may take after the first signal, unless configured: less than the 30 s after which Kubernetes kills
+/// a container (`terminationGracePeriodSeconds`).
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(25);
 
 impl Config {
     /// The connection a task reads from. `None` only for a task of another config.
@@ -341,7 +348,7 @@ impl Oauth {
 /// A named job (`[tasks.NAME]`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
-    /// The table's name; part of the name of the task's consumer group.
+    /// The table's name.
     pub name: String,
     /// The connection read from.
     pub source: String,
@@ -349,6 +356,10 @@ pub struct Task {
     pub target: String,
     /// What part of the source is moved.
     pub mode: Mode,
+    /// The consumer group under which the task's positions are kept.
+    pub group: String,
+    /// A full task whose topic expression matches nothing is complete; otherwise it fails.
+    pub allow_empty: bool,
 }
 
 /// What part of the source a task moves.

@@ -2,10 +2,12 @@
 //! in both cases, so that one run finds all mistakes.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::duration;
 use super::environment::Environment;
 use super::interpolate::{self, Fault};
 use super::keys::{self, Absent, Key, KindName, LATER, Section};
@@ -109,7 +111,9 @@ impl<'a> Reader<'a> {
         let near = nearest_key(name, &keys_of(table));
         let free = near.filter(|key| !table.fields.contains_key(key.name));
         self.push(match (near, free) {
-            (Some(key), _) if section == Section::File => mistake.help(format!("write `[{}.NAME]`", key.name)),
+            (Some(key), _) if section == Section::File && key.name != "shutdown_timeout" => {
+                mistake.help(format!("write `[{}.NAME]`", key.name))
+            }
             (_, Some(key)) => mistake.help(format!("write `{}`", key.name)),
             (Some(key), None) => mistake.help(format!("`{}` is there already; leave this one out", key.name)),
             (None, None) => mistake.help(format!("the keys are {}", names_of(table))),
@@ -213,6 +217,39 @@ impl<'a> Reader<'a> {
         let name = if name.contains(' ') { name.to_owned() } else { format!("`{name}`") };
         let message = format!("{name} has to be {wanted}, not {}", spoken_type(value.get_ref()));
         self.push(Mistake::error(value.span(), message));
+    }
+
+    /// `true` or `false`; `false` without the key.
+    pub(super) fn flag(&mut self, table: &Table<'_, '_>, name: &'static str) -> bool {
+        let Some(value) = table.fields.get(name) else { return false };
+        let DeValue::Boolean(flag) = value.get_ref() else {
+            self.wrong_type(name, value, "true or false");
+            return false;
+        };
+        *flag
+    }
+
+    /// A time with its unit.
+    pub(super) fn duration(&mut self, table: &Table<'_, '_>, name: &'static str) -> Option<Duration> {
+        let value = table.fields.get(name)?;
+        if let DeValue::Integer(number) = value.get_ref() {
+            self.wrong_type(name, value, "a time with its unit, in quotes");
+            let example = format!("write \"{number}s\" for {number} seconds");
+            self.mistakes.last_mut().into_iter().for_each(|mistake| mistake.help.push(example.clone()));
+            return None;
+        }
+        let text = self.filled_text(name, value)?;
+        match duration::parse(&text.value) {
+            Ok(duration) => Some(duration),
+            Err(problem) => {
+                let message = format!("{} is no value of `{name}`: {problem}", text.quoted());
+                self.push(
+                    Mistake::error(text.at, message)
+                        .help("write a number and a unit: \"500ms\", \"25s\", \"2m\", \"1h\""),
+                );
+                None
+            }
+        }
     }
 
     /// A sub-table.

@@ -8,15 +8,21 @@ use super::mistake::{Mistake, shown};
 use super::model::{Bootstrap, Config, Connection, Jsonl, JsonlPath, Kafka, Kind, Mode, Task};
 use super::nearest::nearest;
 use super::read::{Reader, Table};
+use crate::mode;
 
 pub(super) const MODES: [(&str, Mode); 3] =
     [("full", Mode::Full), ("incremental", Mode::Incremental), ("full+incremental", Mode::FullIncremental)];
+
+/// The longest name of a group, in characters. Kafka's own limit is that of a string, 32,767 bytes.
+const GROUP_LIMIT: usize = 249;
 
 /// A task with the places of its two ends, for mistakes found later.
 pub(super) struct Placed {
     pub(super) task: Task,
     pub(super) source_at: Range<usize>,
     pub(super) target_at: Range<usize>,
+    /// The task's head.
+    pub(super) at: Range<usize>,
 }
 
 /// Reads one task. `names` are all connections of the file, broken ones included.
@@ -26,8 +32,26 @@ pub(super) fn read(reader: &mut Reader<'_>, name: &str, table: &Table<'_, '_>, n
     let mode = mode.and_then(|(value, key)| reader.word(key, value, &MODES));
     let source = end(reader, table, "source", &meant, names);
     let target = end(reader, table, "target", &meant, names);
+    let group = group(reader, name, table);
+    let allow_empty = reader.flag(table, "allow_empty");
     let ((source, source_at), (target, target_at)) = (source?, target?);
-    Some(Placed { task: Task { name: name.to_owned(), source, target, mode: mode? }, source_at, target_at })
+    let task = Task { name: name.to_owned(), source, target, mode: mode?, group: group?, allow_empty };
+    Some(Placed { task, source_at, target_at, at: table.at.clone() })
+}
+
+/// The task's group; `None` with a mistake left behind.
+fn group(reader: &mut Reader<'_>, name: &str, table: &Table<'_, '_>) -> Option<String> {
+    let Some(value) = table.fields.get("group") else { return Some(mode::group(name)) };
+    let text = reader.filled_text("group", value)?;
+    let problem = if text.value.chars().count() > GROUP_LIMIT {
+        format!("a group's name has at most {GROUP_LIMIT} characters")
+    } else if text.value.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        format!("{} cannot be the name of a group", text.quoted())
+    } else {
+        return Some(text.value);
+    };
+    reader.push(Mistake::error(text.at, problem).help("write a name without blanks: group = \"ottla-orders\""));
+    None
 }
 
 fn end(
@@ -84,6 +108,22 @@ pub(super) fn check(reader: &mut Reader<'_>, config: &Config, tasks: &[Placed]) 
         }
     }
     check_shared_files(reader, config, tasks);
+    check_groups(reader, tasks);
+}
+
+/// Two tasks of one group would take each other's positions for their own.
+fn check_groups(reader: &mut Reader<'_>, tasks: &[Placed]) {
+    let mut taken: BTreeMap<String, &str> = BTreeMap::new();
+    for placed in tasks {
+        let task = &placed.task;
+        for group in [task.group.clone(), mode::marks_group(&task.group)] {
+            let Some(other) = taken.insert(group.clone(), &task.name) else { continue };
+            let message = format!("the group `{}` keeps the positions of the task `{other}` already", shown(&group));
+            let help = format!("give each task a group of its own: group = \"{}\"", mode::group(&task.name));
+            reader.push(Mistake::error(placed.at.clone(), message).help(help));
+            break;
+        }
+    }
 }
 
 fn check_pair(reader: &mut Reader<'_>, placed: &Placed, source: &Connection, target: &Connection) {

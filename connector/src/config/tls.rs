@@ -112,16 +112,12 @@ fn key(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Pem> {
 
 fn skip_verification(reader: &mut Reader<'_>, table: &Table<'_, '_>) -> bool {
     const NAME: &str = "insecure_skip_verification";
-    let Some(value) = table.fields.get(NAME) else { return false };
-    let DeValue::Boolean(skip) = value.get_ref() else {
-        reader.wrong_type(NAME, value, "true or false");
-        return false;
-    };
-    if *skip {
+    let skip = reader.flag(table, NAME);
+    if let Some(value) = table.fields.get(NAME).filter(|_| skip) {
         let message = "brokers' certificates are not verified: anyone on the way can read and change everything";
         reader.push(Mistake::warning(value.span(), message).help("give the CA in `ca` instead"));
     }
-    *skip
+    skip
 }
 
 /// Reads the files. What is wrong is said at the key it is about.

@@ -33,8 +33,8 @@ pub enum Selection {
 pub enum Reading {
     /// A task with a mode, a name and a record of how far it is.
     Task {
-        /// The task's name.
-        name: String,
+        /// The group under which its positions are kept.
+        group: String,
         /// Its mode.
         mode: Mode,
     },
@@ -164,10 +164,10 @@ impl KafkaSource {
 
     /// The records and the marks of these partitions.
     async fn stored(&self, places: &[TopicPartition]) -> Result<(Stored, Stored), Failure> {
-        let Reading::Task { name, mode } = &self.reading else { return Ok((Stored::new(), Stored::new())) };
-        let records = self.client.committed(&mode::group(name), places).await.map_err(|error| self.failed(&error))?;
+        let Reading::Task { group, mode } = &self.reading else { return Ok((Stored::new(), Stored::new())) };
+        let records = self.client.committed(group, places).await.map_err(|error| self.failed(&error))?;
         let marks = match mode {
-            Mode::FullIncremental => self.client.committed(&mode::full_group(name), places).await,
+            Mode::FullIncremental => self.client.committed(&mode::marks_group(group), places).await,
             _ => Ok(Stored::new()),
         };
         Ok((records, marks.map_err(|error| self.failed(&error))?))
@@ -179,7 +179,7 @@ impl KafkaSource {
     /// As the client says; a retriable one after it has been tried for a while.
     pub async fn commit(&self, positions: &[(TopicPartition, i64)]) -> Result<(), Error> {
         match &self.reading {
-            Reading::Task { name, .. } if !positions.is_empty() => self.commit_to(&mode::group(name), positions).await,
+            Reading::Task { group, .. } if !positions.is_empty() => self.commit_to(group, positions).await,
             _ => Ok(()),
         }
     }
@@ -189,8 +189,8 @@ impl KafkaSource {
     /// # Errors
     /// As of [`commit`](Self::commit).
     pub async fn mark_completed(&self, ends: &[(TopicPartition, i64)]) -> Result<(), Error> {
-        let Reading::Task { name, .. } = &self.reading else { return Ok(()) };
-        self.commit_to(&mode::full_group(name), ends).await
+        let Reading::Task { group, .. } = &self.reading else { return Ok(()) };
+        self.commit_to(&mode::marks_group(group), ends).await
     }
 
     /// Commits the marks of these partitions again, so that brokers do not forget them. Only `full+incremental` ever
@@ -199,10 +199,10 @@ impl KafkaSource {
     /// # Errors
     /// As of [`commit`](Self::commit).
     pub async fn renew_marks(&self, places: &[TopicPartition]) -> Result<(), Error> {
-        let Reading::Task { name, mode: Mode::FullIncremental } = &self.reading else {
+        let Reading::Task { group, mode: Mode::FullIncremental } = &self.reading else {
             return Ok(());
         };
-        let group = mode::full_group(name);
+        let group = mode::marks_group(group);
         let marks = self.client.committed(&group, places).await?;
         let marks: Vec<_> = marks.into_iter().map(|(place, mark)| (place, mark.offset)).collect();
         if marks.is_empty() { Ok(()) } else { self.commit_to(&group, &marks).await }
@@ -248,10 +248,9 @@ impl KafkaSource {
         }
         let failure = Failure::data(text);
         match &self.reading {
-            Reading::Task { name, .. } => failure.with_help(format!(
-                "nothing was passed over; to go on behind the gap, set the offsets of the group {} (kafka-consumer-groups \
-                 --reset-offsets --to-earliest), or give the task a new name",
-                mode::group(name)
+            Reading::Task { group, .. } => failure.with_help(format!(
+                "nothing was passed over; to go on behind the gap, set the offsets of the group {group} (kafka-consumer-groups \
+                 --reset-offsets --to-earliest), or give the task another `group`"
             )),
             Reading::Once => failure.with_help("start the copy again"),
         }

@@ -1,6 +1,6 @@
 //! Jobs from the tasks of a config file.
 
-use crate::config::model::{Bootstrap, Config, Connection, Jsonl, Kafka, Kind, Task};
+use crate::config::model::{Bootstrap, Config, Connection, Jsonl, Kafka, Kind, SHUTDOWN_TIMEOUT, Task};
 use crate::exit::Failure;
 use crate::mode::Mode;
 use crate::source::jsonl::Input;
@@ -21,9 +21,10 @@ impl Job {
         let target = config.target_of(task).ok_or_else(|| missing(&task.target))?;
         Ok(Self {
             name: task.name.clone(),
+            group: task.group.clone(),
             source: source_spec(task, source, embedded)?,
             target: target_spec(source, target, embedded),
-            timing: Timing::default(),
+            timing: Timing { shutdown: config.shutdown_timeout.unwrap_or(SHUTDOWN_TIMEOUT), ..Timing::default() },
         })
     }
 }

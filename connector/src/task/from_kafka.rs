@@ -90,7 +90,7 @@ impl FromKafka {
     ) -> Result<Self, Failure> {
         let client = from.cluster.connect().await?;
         let reading = match &from.mode {
-            Some(mode) => Reading::Task { name: job.name.clone(), mode: *mode },
+            Some(mode) => Reading::Task { group: job.group.clone(), mode: *mode },
             None => Reading::Once,
         };
         let ends = reading.ends();

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use ottla_client::{Client, TlsOptions};
 use tokio::sync::watch;
 
-use crate::config::model::{AckLevel, Auth, JsonlPath, OnError};
+use crate::config::model::{AckLevel, Auth, JsonlPath, OnError, SHUTDOWN_TIMEOUT};
 use crate::core::batcher::Limits;
 use crate::exit::{Exit, Failure};
 use crate::mode::Mode;
@@ -36,8 +36,10 @@ pub type Shutdown = watch::Receiver<bool>;
 /// What a task is to do.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Its name: in every line about it, and in the name of its group.
+    /// Its name, in every line about it.
     pub name: String,
+    /// The group under which its positions are kept.
+    pub group: String,
     /// Where records come from.
     pub source: SourceSpec,
     /// Where they go.
@@ -132,11 +134,18 @@ pub struct Timing {
     pub discover: Duration,
     /// How long a record may take into a Kafka target, all attempts counted (Kafka: `delivery.timeout.ms`).
     pub delivery: Duration,
+    /// How long draining may take after the task was asked to end.
+    pub shutdown: Duration,
 }
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { commit: Limits::default(), discover: Duration::from_secs(30), delivery: Duration::from_mins(2) }
+        Self {
+            commit: Limits::default(),
+            discover: Duration::from_secs(30),
+            delivery: Duration::from_mins(2),
+            shutdown: SHUTDOWN_TIMEOUT,
+        }
     }
 }
 

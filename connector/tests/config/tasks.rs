@@ -201,3 +201,129 @@ fn a_file_is_not_written_by_two_tasks_nor_by_its_own_reader() {
         "#,
     );
 }
+
+#[test]
+fn two_tasks_never_share_a_group() {
+    reports(
+        r#"
+            [connections.shop]
+            kind = "kafka"
+            bootstrap = ["localhost:9092"]
+            [connections.one]
+            kind = "jsonl"
+            path = "one.jsonl"
+            [connections.two]
+            kind = "jsonl"
+            path = "two.jsonl"
+
+            [tasks.one]
+            source = "shop"
+            target = "one"
+            mode = "full"
+            [tasks.two]
+            source = "shop"
+            target = "two"
+            mode = "full"
+            group = "ottla-one"
+        "#,
+        r#"
+            error: the group `ottla-one` keeps the positions of the task `one` already
+              --> shop.toml:15:1
+               |
+            15 | [tasks.two]
+               | ^^^^^^^^^^^
+               = help: give each task a group of its own: group = "ottla-two"
+
+            error: 1 mistake in shop.toml
+        "#,
+    );
+}
+
+#[test]
+fn a_group_a_flag_and_a_time_of_the_wrong_form_say_what_to_write() {
+    reports(
+        r#"
+            shutdown_timeout = 25
+            [connections.shop]
+            kind = "kafka"
+            bootstrap = ["localhost:9092"]
+            [connections.files]
+            kind = "jsonl"
+            path = "out.jsonl"
+
+            [tasks.copy]
+            source = "shop"
+            target = "files"
+            mode = "full"
+            group = "two words"
+            allow_empty = "yes"
+        "#,
+        r#"
+            error: `shutdown_timeout` has to be a time with its unit, in quotes, not a number
+             --> shop.toml:1:20
+              |
+            1 | shutdown_timeout = 25
+              |                    ^^
+              = help: write "25s" for 25 seconds
+
+            error: `two words` cannot be the name of a group
+              --> shop.toml:13:9
+               |
+            13 | group = "two words"
+               |         ^^^^^^^^^^^
+               = help: write a name without blanks: group = "ottla-orders"
+
+            error: `allow_empty` has to be true or false, not a text
+              --> shop.toml:14:15
+               |
+            14 | allow_empty = "yes"
+               |               ^^^^^
+
+            error: 3 mistakes in shop.toml
+        "#,
+    );
+    reports(
+        "shutdown_timeout = \"25 sec\"\n[connections.files]\nkind = \"jsonl\"\npath = \"out.jsonl\"\n",
+        r#"
+            error: `25 sec` is no value of `shutdown_timeout`: a whole number and one of the units ms, s, m, h are expected
+             --> shop.toml:1:20
+              |
+            1 | shutdown_timeout = "25 sec"
+              |                    ^^^^^^^^
+              = help: write a number and a unit: "500ms", "25s", "2m", "1h"
+
+            error: 1 mistake in shop.toml
+        "#,
+    );
+}
+
+#[test]
+fn the_group_is_the_tasks_own_or_the_one_it_names() {
+    let text = r#"
+        shutdown_timeout = "2m"
+        [connections.shop]
+        kind = "kafka"
+        bootstrap = ["localhost:9092"]
+        [connections.files]
+        kind = "jsonl"
+        path = "out.jsonl"
+        [connections.others]
+        kind = "jsonl"
+        path = "others.jsonl"
+        [tasks.copy]
+        source = "shop"
+        target = "files"
+        mode = "full"
+        [tasks.other]
+        source = "shop"
+        target = "others"
+        mode = "full"
+        group = "etl:orders"
+        allow_empty = true
+    "#;
+    let config = super::check(text).config.expect("a good file");
+    let (copy, other) = (&config.tasks["copy"], &config.tasks["other"]);
+    assert_eq!((copy.group.as_str(), copy.allow_empty), ("ottla-copy", false));
+    assert_eq!((other.group.as_str(), other.allow_empty), ("etl:orders", true));
+    assert_eq!(config.shutdown_timeout, Some(std::time::Duration::from_mins(2)));
+}

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use ottla_client::{Client, CommitOffset, Outgoing, ProducerOptions, TopicPartition};
 use ottla_connector::config::model::{AckLevel, JsonlPath, OnError, TopicExpression};
 use ottla_connector::core::batcher::Limits;
-use ottla_connector::mode::Mode;
+use ottla_connector::mode::{Mode, group};
 use ottla_connector::progress::Console;
 use ottla_connector::source::kafka::Selection;
 use ottla_connector::target::jsonl::Existing;
@@ -117,6 +117,7 @@ pub fn quick() -> Timing {
         commit: Limits { interval: Duration::from_millis(10), bytes: 64 << 20 },
         discover: Duration::from_millis(50),
         delivery: Duration::from_secs(2),
+        shutdown: Duration::from_secs(25),
     }
 }
 
@@ -148,7 +149,7 @@ pub fn to_topic(broker: &DevBroker, topic: &str) -> KafkaTo {
 
 /// A job with the quick clock.
 pub fn job(name: &str, from: KafkaFrom, target: TargetSpec) -> Job {
-    Job { name: name.to_owned(), source: SourceSpec::Kafka(from), target, timing: quick() }
+    Job { name: name.to_owned(), group: group(name), source: SourceSpec::Kafka(from), target, timing: quick() }
 }
 
 /// A file in a directory of its own.

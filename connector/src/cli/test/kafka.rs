@@ -353,7 +353,7 @@ async fn group(steps: &mut Steps, client: &Client, matching: &[Topic], wanted: &
     if partitions.is_empty() {
         return steps.skip(GROUP, "there is no partition to ask for");
     }
-    let mut groups: Vec<_> = wanted.readers.iter().map(|task| mode::group(&task.name)).collect();
+    let mut groups: Vec<_> = wanted.readers.iter().map(|task| task.group.clone()).collect();
     if groups.is_empty() {
         groups.push(mode::group("test"));
     }
