@@ -68,7 +68,7 @@ pub use config::{ClientBuilder, Pem, TlsIdentity, TlsOptions, TlsSession, TlsVer
 pub use consumer::{Consumer, ConsumerOptions, Fetched, Records};
 pub use error::{Error, ErrorKind};
 pub use kerberos::login::{KerberosMistake, KerberosOptions, KerberosSetting};
-pub use offsets::{CommitOffset, Committed, OffsetAt};
+pub use offsets::{CommitOffset, Committed, OffsetAt, RecordFingerprint};
 pub use producer::{Ack, Acks, Delivery, Producer, ProducerOptions, TopicProducer};
 pub use sasl::{BearerToken, OauthBearer, ScramHash, TokenEndpoint, TokenFuture, TokenProvider};
 pub use topic_partition::TopicPartition;

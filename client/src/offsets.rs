@@ -1,6 +1,7 @@
 //! Offsets: where partitions begin and end, and what groups have committed.
 
 mod commit;
+mod fingerprint;
 mod leader;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::net::retry::Retry;
 
 pub use commit::{CommitOffset, Committed};
+pub use fingerprint::RecordFingerprint;
 use leader::{Leader, Told};
 
 /// A partition may be missing this often in a row before it is said not to exist: right after a topic's creation brokers

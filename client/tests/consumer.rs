@@ -5,7 +5,7 @@ mod consumer_support;
 use std::time::Duration;
 
 use consumer_support::{batch, connect, fill, filled, next, produce, quick, read, records, tp, values};
-use ottla_client::{ConsumerOptions, ErrorKind};
+use ottla_client::{ConsumerOptions, ErrorKind, RecordFingerprint};
 use ottla_devbroker::{DevBroker, Fault, Release};
 use ottla_protocol::compression::Compression;
 use ottla_protocol::{ApiKey, ErrorCode};
@@ -438,4 +438,96 @@ async fn a_partition_with_much_does_not_starve_one_with_little() {
         before += records(&fetched).len();
     }
     assert!(before < 10_000, "{before} records of the other partition came first");
+}
+
+/// The fingerprint of a record, as a consumer that reads it computes it.
+async fn fingerprint_read(broker: &DevBroker, partition: i32, offset: i64) -> RecordFingerprint {
+    let mut consumer = connect(broker).await.consumer(quick()).unwrap();
+    consumer.assign(&[(tp("t", partition), offset)]).await.unwrap();
+    let fetched = next(&mut consumer).await.unwrap();
+    RecordFingerprint::of(&fetched.iter().next().unwrap().unwrap())
+}
+
+#[tokio::test]
+async fn a_fingerprint_is_that_of_the_record_and_there_is_none_where_there_is_no_record() {
+    for release in [Release::V0_11, Release::V2_3] {
+        let broker = DevBroker::builder().release(release).nodes(2).start().await.unwrap();
+        broker.create_topic("t", 3).unwrap();
+        for partition in 0..3 {
+            fill(&broker, "t", partition, 100, 7).await;
+        }
+        broker.delete_records_before("t", 2, 50).unwrap();
+        let client = connect(&broker).await;
+        let wanted = [(tp("t", 0), 57), (tp("t", 1), 100), (tp("t", 2), 49)];
+        let found = client.fingerprints(&wanted).await.unwrap();
+        assert_eq!(found.len(), 3);
+        assert_eq!(found[&tp("t", 0)], Some(fingerprint_read(&broker, 0, 57).await), "{release}");
+        assert_eq!((found[&tp("t", 1)], found[&tp("t", 2)]), (None, None), "{release}");
+        let beyond = client.fingerprints(&[(tp("t", 0), 1000)]).await.unwrap();
+        assert_eq!(beyond[&tp("t", 0)], None, "{release}");
+    }
+}
+
+#[tokio::test]
+async fn a_topic_created_again_has_other_fingerprints() {
+    let broker = one_node(1).await;
+    fill(&broker, "t", 0, 50, 10).await;
+    let client = connect(&broker).await;
+    let old = client.fingerprints(&[(tp("t", 0), 20)]).await.unwrap()[&tp("t", 0)];
+    broker.delete_topic("t").unwrap();
+    broker.create_topic("t", 1).unwrap();
+    produce(&broker, "t", 0, batch(&values(1000, 1050), Compression::None)).await;
+    let new = client.fingerprints(&[(tp("t", 0), 20)]).await.unwrap()[&tp("t", 0)];
+    assert!(old.is_some() && new.is_some() && old != new, "{old:?} {new:?}");
+}
+
+#[tokio::test]
+async fn fingerprints_of_many_partitions_with_large_batches_are_all_found() {
+    let broker = one_node(30).await;
+    for partition in 0..30 {
+        let values: Vec<String> = (0..4).map(|n| format!("{n}{}", "x".repeat(100_000))).collect();
+        produce(&broker, "t", partition, batch(&values, Compression::None)).await;
+    }
+    let wanted: Vec<_> = (0..30).map(|partition| (tp("t", partition), 3)).collect();
+    let found = connect(&broker).await.fingerprints(&wanted).await.unwrap();
+    assert_eq!(found.values().filter(|found| found.is_some_and(|record| record.offset == 3)).count(), 30);
+}
+
+#[tokio::test]
+async fn a_topic_that_was_gone_for_a_moment_is_watched_from_then_only() {
+    let broker = one_node(1).await;
+    fill(&broker, "t", 0, 10, 5).await;
+    let mut consumer = connect(&broker).await.consumer(quick()).unwrap();
+    consumer.assign(&[(tp("t", 0), 0)]).await.unwrap();
+    let before = next(&mut consumer).await.unwrap().watched_since();
+    assert_eq!(next(&mut consumer).await.unwrap().watched_since(), before, "fetch after fetch: no gap");
+    let fetches = broker.requests(ApiKey::FETCH);
+    broker.delete_topic("t").unwrap();
+    // The answer to the fetch after the one that said so: nobody was asked meanwhile.
+    while broker.requests(ApiKey::FETCH) < fetches + 2 {
+        tokio::task::yield_now().await;
+        if consumer.watched_since(&tp("t", 0)).is_none() {
+            break;
+        }
+    }
+    broker.create_topic("t", 1).unwrap();
+    fill(&broker, "t", 0, 20, 20).await;
+    assert!(next(&mut consumer).await.unwrap().watched_since() > before);
+}
+
+#[tokio::test]
+async fn a_reader_that_pauses_with_a_full_buffer_is_not_watching() {
+    let broker = one_node(1).await;
+    fill(&broker, "t", 0, 100, 10).await;
+    let options = ConsumerOptions { buffer_bytes: 2000, partition_max_bytes: 500, ..quick() };
+    let mut consumer = connect(&broker).await.consumer(options).unwrap();
+    consumer.assign(&[(tp("t", 0), 0)]).await.unwrap();
+    let first = next(&mut consumer).await.unwrap().watched_since();
+    // Longer than nobody may watch: this is what the test is about, not a wait for something to happen.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut last = first;
+    while consumer.position(&tp("t", 0)) != Some(100) {
+        last = next(&mut consumer).await.unwrap().watched_since();
+    }
+    assert!(last > first, "what came after the pause is no part of the time before");
 }

@@ -240,6 +240,30 @@ async fn broken_records_in_a_sound_batch_are_errors_not_panics() {
 }
 
 #[tokio::test]
+async fn batches_whose_offsets_go_backwards_are_an_error_and_not_passed_in_silence() {
+    for base in [0, 1] {
+        let disordered = [Crafted::new(0, &["a", "b"]), Crafted::new(base, &["x"]), Crafted::new(2, &["c"])];
+        let peer = broker(vec![answer(&disordered.map(Crafted::bytes))]).await;
+        let mut consumer = reader(&peer, Isolation::ReadCommitted, 0).await;
+        assert_eq!(records(&next(&mut consumer).await.unwrap()).len(), 2);
+        let error = next(&mut consumer).await.unwrap_err();
+        assert_eq!((error.kind(), error.offset()), (ErrorKind::Corrupt, Some(2)), "{error}");
+        assert!(error.to_string().contains("go backwards"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn records_whose_offsets_do_not_grow_are_an_error_and_not_passed_in_silence() {
+    let peer = broker(vec![answer(&[Crafted::new(0, &["a", "b", "c"]).second_record_at(0).bytes()])]).await;
+    let mut consumer = reader(&peer, Isolation::ReadCommitted, 0).await;
+    let fetched = next(&mut consumer).await.unwrap();
+    let got: Vec<_> = fetched.iter().collect();
+    assert_eq!(got.len(), 2, "an error ends the records");
+    let error = got[1].as_ref().unwrap_err();
+    assert_eq!((error.kind(), error.offset()), (ErrorKind::Corrupt, Some(0)), "{error}");
+}
+
+#[tokio::test]
 async fn random_bytes_are_an_answer_too() {
     let mut random = fastrand::Rng::with_seed(7);
     for round in 0..60 {

@@ -11,7 +11,7 @@ use ottla_protocol::records::Batches;
 use tokio::net::{TcpListener, lookup_host};
 
 use crate::builder::Settings;
-use crate::cluster::{Cluster, NewTopic, Node, Partition};
+use crate::cluster::{Cluster, NewTopic, Node, Partition, is_internal};
 use crate::faults::{Fault, FaultId};
 use crate::handlers::OPEN_LIMIT;
 use crate::log::Stored;
@@ -115,10 +115,20 @@ impl DevBroker {
         })
     }
 
-    /// Every topic and its number of partitions, by name.
+    /// Deletes a topic with its records, and the positions that groups have committed in it.
+    pub fn delete_topic(&self, name: &str) -> Result<(), Error> {
+        if !self.shared.cluster().delete(name) {
+            return Err(Error::Topic { topic: name.to_owned(), why: "there is none".to_owned() });
+        }
+        self.shared.coordinator.with(|groups| groups.forget_topic(name));
+        Ok(())
+    }
+
+    /// Every topic but the broker's own, and its number of partitions, by name.
     pub fn topics(&self) -> Vec<(String, i32)> {
         let cluster = self.shared.cluster();
-        cluster.topics().map(|(name, topic)| (name.to_string(), topic.partitions.len() as i32)).collect()
+        let topics = cluster.topics().filter(|(name, _)| !is_internal(name));
+        topics.map(|(name, topic)| (name.to_string(), topic.partitions.len() as i32)).collect()
     }
 
     /// Everything in a partition, oldest first.

@@ -25,6 +25,13 @@ pub(crate) struct TopicDefaults {
     pub(crate) max_message_bytes: usize,
 }
 
+/// The topic in which real brokers keep groups and their offsets (`Topic.GROUP_METADATA_TOPIC_NAME`). Here it holds nothing:
+/// clients see it, and may commit offsets for it.
+const GROUP_METADATA_TOPIC: &str = "__consumer_offsets";
+
+/// How many partitions it has (`offsets.topic.num.partitions`; 50 on a real broker).
+const GROUP_METADATA_PARTITIONS: i32 = 4;
+
 /// What all nodes know.
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -161,6 +168,25 @@ impl Cluster {
         self.create(name, &NewTopic { partitions, replicas, ..NewTopic::default() })
     }
 
+    /// Creates the groups' topic unless it exists, as brokers do when the first group looks for its coordinator.
+    pub(crate) fn create_group_metadata_topic(&mut self) {
+        if self.topic(GROUP_METADATA_TOPIC).is_none() {
+            let new = NewTopic { partitions: GROUP_METADATA_PARTITIONS, replicas: 1, ..NewTopic::default() };
+            // Without a live node there is no coordinator either.
+            let _ = self.create(GROUP_METADATA_TOPIC, &new);
+        }
+    }
+
+    /// Deletes a topic and its records, and wakes whoever waits for them. Returns false if there is none.
+    pub(crate) fn delete(&mut self, name: &str) -> bool {
+        let Some(topic) = self.topics.remove(name) else { return false };
+        self.partitions -= topic.partitions.len();
+        for mut partition in topic.partitions {
+            partition.wake();
+        }
+        true
+    }
+
     /// How many replicas a topic gets that says nothing.
     pub(crate) fn default_replicas(&self) -> i16 {
         self.defaults.replicas
@@ -295,6 +321,11 @@ impl Partition {
             waiter.notify_one();
         }
     }
+}
+
+/// Whether a topic is the brokers' own (`Topic.isInternal`).
+pub(crate) fn is_internal(name: &str) -> bool {
+    name == GROUP_METADATA_TOPIC
 }
 
 /// Kafka's rule for topic names (`Topic.validate`).

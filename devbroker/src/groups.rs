@@ -155,6 +155,14 @@ impl Groups {
         group.offsets.insert((topic.to_owned(), partition), committed);
     }
 
+    /// Forgets every group's positions in a topic, as brokers do when it is deleted.
+    pub(crate) fn forget_topic(&mut self, topic: &str) {
+        for group in self.by_id.values_mut() {
+            group.offsets.retain(|(of, _), _| of != topic);
+        }
+        self.by_id.retain(|_, group| !group.is_dead());
+    }
+
     /// A partition's position.
     pub(crate) fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<&Committed> {
         self.by_id.get(group)?.offsets.get(&(topic.to_owned(), partition))

@@ -42,6 +42,8 @@ struct Seat {
     end: Option<i64>,
     /// The first request that asks for the present offset, by its desk's count; `None` before there is one.
     asked_in: Option<u64>,
+    /// Since when its leader was asked for it without a gap; `None` while no leader is asked.
+    watched_since: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -103,6 +105,7 @@ impl Board {
             cut_answers: 0,
             end: None,
             asked_in: None,
+            watched_since: None,
         };
         self.seats.insert(partition.clone(), seat);
         self.homeless.insert(partition.clone());
@@ -144,7 +147,7 @@ impl Board {
             let Some(seat) = self.seats.get_mut(&partition) else { continue };
             let Home::Nowhere(not_before) = seat.home else { continue };
             if let Some(node) = leader(&partition).filter(|_| not_before <= now) {
-                seat.home = Home::At(node);
+                (seat.home, seat.watched_since) = (Home::At(node), Some(now));
                 self.sit(partition, node, &mut placing);
                 continue;
             }
@@ -219,6 +222,18 @@ impl Board {
             }
         }
         arrival
+    }
+
+    /// `node` was not asked for a while: what it led may be another log now.
+    pub(super) fn unwatched(&mut self, node: NodeId, now: Instant) {
+        for seat in self.seats.values_mut().filter(|seat| seat.home == Home::At(node)) {
+            seat.watched_since = Some(now);
+        }
+    }
+
+    /// Since when a partition's leader was asked for it without a gap; `None` while no leader is asked.
+    pub(super) fn watched_since(&self, partition: &TopicPartition) -> Option<Instant> {
+        self.seats.get(partition)?.watched_since
     }
 
     /// A good answer named `end` as the end of what may be read.
@@ -357,7 +372,7 @@ impl Board {
     fn unseat(&mut self, partition: &TopicPartition, not_before: Instant) {
         let Some(seat) = self.seats.get_mut(partition) else { return };
         let home = std::mem::replace(&mut seat.home, Home::Nowhere(not_before));
-        seat.asked_in = None;
+        (seat.asked_in, seat.watched_since) = (None, None);
         self.homeless.insert(partition.clone());
         self.leave(partition, home);
     }

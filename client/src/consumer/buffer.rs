@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ottla_protocol::records::Batches;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::core::isolation::AbortFilter;
 use crate::{Error, TopicPartition};
@@ -34,6 +35,10 @@ pub(super) struct Chunk {
     pub(super) left: usize,
     pub(super) filter: AbortFilter,
     pub(super) high_watermark: i64,
+    /// Where the last batch that was handed out of it ends.
+    pub(super) end: Option<i64>,
+    /// Since when the partition was watched without a gap when the answer came.
+    pub(super) watched_since: Instant,
     /// Kept for its `Drop`: the frame's bytes count until the last of its chunks is gone, as its memory does.
     pub(super) _hold: Arc<Hold>,
 }

@@ -24,6 +24,7 @@ impl Ready {
             from,
             next_offset: self.span.next(),
             high_watermark: chunk.high_watermark,
+            watched_since: chunk.watched_since.into_std(),
         }
     }
 }
@@ -69,6 +70,9 @@ fn ready(
     let header = batch.header();
     let span = Span::new(header.base_offset, header.last_offset_delta)
         .ok_or(Broken::Absurd("a batch states offsets that no log can have"))?;
+    if chunk.end.replace(span.next()).is_some_and(|end| !span.follows(end)) {
+        return Err(Broken::Absurd("the broker answered with batches whose offsets go backwards or overlap"));
+    }
     let broken = |error| Broken::Records { error, next: Some(span.next()) };
     if options.check_crcs {
         batch.verify_crc().map_err(broken)?;

@@ -114,6 +114,15 @@ pub(super) fn stray_record(partition: &TopicPartition, offset: i64, next: i64) -
     Error::new(ErrorKind::Corrupt, message).at(partition).at_offset(offset)
 }
 
+/// A record that comes after one with the same or a higher offset.
+pub(super) fn disordered_record(partition: &TopicPartition, offset: i64, before: i64, next: i64) -> Error {
+    let message = format!(
+        "a record with offset {offset} comes after the one with offset {before} in its batch; the batch's other records are \
+         lost with it, the next batch begins at offset {next}"
+    );
+    Error::new(ErrorKind::Corrupt, message).at(partition).at_offset(offset)
+}
+
 fn after(next: Option<i64>) -> String {
     let skip = match next {
         Some(next) => format!("seek to {next}, where its header says it ends, to leave it out"),

@@ -18,6 +18,7 @@ pub struct Fetched {
     pub(super) from: i64,
     pub(super) next_offset: i64,
     pub(super) high_watermark: i64,
+    pub(super) watched_since: std::time::Instant,
 }
 
 impl Fetched {
@@ -29,7 +30,7 @@ impl Fetched {
     /// The visible records, in order. A record that cannot be read is an error that names its place, and ends them.
     /// Nothing is allocated or copied.
     pub fn iter(&self) -> Records<'_> {
-        Records { inner: self.batch.as_ref().map(OpenBatch::iter), fetched: self }
+        Records { inner: self.batch.as_ref().map(OpenBatch::iter), fetched: self, next: self.from }
     }
 
     /// The offset to go on at after this batch, and to commit once it is processed. It counts what compaction removed
@@ -41,6 +42,16 @@ impl Fetched {
     /// The first offset that not all in-sync replicas had when the broker answered; -1 if it did not say.
     pub fn high_watermark(&self) -> i64 {
         self.high_watermark
+    }
+
+    /// Since when the partition's leader was asked for it fetch after fetch, without a gap in which its topic could have been
+    /// deleted and created again. An answer after a pause, an error or a change of the leader begins a new time.
+    ///
+    /// A program that keeps positions checks the record that it read last with
+    /// [`Client::fingerprints`](crate::Client::fingerprints) when this is later than its last check: another record at that
+    /// offset means that the position belongs to a log that is gone.
+    pub fn watched_since(&self) -> std::time::Instant {
+        self.watched_since
     }
 
     /// How many records [`iter`](Self::iter) gives at most. Below that are those that lie before the position, as they
@@ -76,6 +87,8 @@ pub struct Records<'a> {
     /// `None` once it ended.
     inner: Option<RecordIter<'a>>,
     fetched: &'a Fetched,
+    /// The lowest offset that may come: [`Fetched::from`] until the first record that is given.
+    next: i64,
 }
 
 impl std::fmt::Debug for Records<'_> {
@@ -94,7 +107,12 @@ impl<'a> Iterator for Records<'a> {
             match inner.next()? {
                 // A record beyond the batch's own end would come again, or hide what comes there.
                 Ok(record) if record.offset >= self.fetched.next_offset => return Some(Err(self.stray(record.offset))),
-                Ok(record) if record.offset >= self.fetched.from => return Some(Ok(record)),
+                Ok(record) if record.offset >= self.next => {
+                    self.next = record.offset + 1;
+                    return Some(Ok(record));
+                }
+                Ok(record) if self.next != self.fetched.from => return Some(Err(self.backwards(record.offset))),
+                // Given before, or sought past.
                 Ok(_) => {}
                 Err(error) => return Some(Err(self.fail(error))),
             }
@@ -108,6 +126,12 @@ impl Records<'_> {
         self.inner = None;
         let fetched = self.fetched;
         errors::corrupt_record(&fetched.partition, fetched.next_offset, error)
+    }
+
+    #[cold]
+    fn backwards(&mut self, offset: i64) -> Error {
+        self.inner = None;
+        errors::disordered_record(&self.fetched.partition, offset, self.next - 1, self.fetched.next_offset)
     }
 
     #[cold]

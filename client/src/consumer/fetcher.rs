@@ -23,6 +23,7 @@ use crate::core::fetch_session::{Ask, FetchSession};
 use crate::core::isolation::{AbortFilter, Aborted, Isolation};
 use crate::core::metadata::NodeId;
 use crate::core::position::{Arrival, Span};
+use crate::core::watch::{Moment, Watch};
 use crate::net::Lane;
 use crate::{Error, TopicPartition};
 
@@ -38,6 +39,7 @@ const ENDS_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) async fn run(shared: Arc<Shared>, node: NodeId, wake: Arc<Notify>) {
     let _closing = Closing { shared: shared.clone(), node };
     let mut session = FetchSession::new();
+    let mut watch = Watch::new(shared.options.fetch_max_wait);
     loop {
         shared.budget.room().await;
         {
@@ -49,13 +51,25 @@ pub(super) async fn run(shared: Arc<Shared>, node: NodeId, wake: Arc<Notify>) {
             wake.notified().await;
             continue;
         }
+        see_gap(&shared, node, Watch::asked, &mut watch);
         match fetch(&shared, node, &mut session).await {
-            Ok(answer) => take(&shared, node, &mut session, answer).await,
+            Ok(answer) => {
+                see_gap(&shared, node, Watch::answered, &mut watch);
+                take(&shared, node, &mut session, answer).await;
+            }
             Err(error) => {
                 session.lost();
                 failed(&shared, node, error);
             }
         }
+    }
+}
+
+/// Has the board know if nobody watched the broker's partitions for too long before this step of the exchange.
+fn see_gap(shared: &Shared, node: NodeId, step: fn(&mut Watch, Moment) -> bool, watch: &mut Watch) {
+    let now = Moment::now();
+    if !step(watch, now) {
+        shared.board().unwatched(node, now.instant);
     }
 }
 
@@ -174,7 +188,9 @@ fn extent(records: &Bytes) -> Extent {
         let span = batch.ok().and_then(|batch| {
             extent.len += batch.bytes().len();
             let header = batch.header();
-            Span::new(header.base_offset, header.last_offset_delta)
+            let span = Span::new(header.base_offset, header.last_offset_delta);
+            // Only a batch that is not read yet may be the next one.
+            span.filter(|span| extent.end.is_none_or(|end| span.follows(end)))
         });
         let Some(span) = span else {
             extent.broken = true;
@@ -221,7 +237,8 @@ async fn take(shared: &Shared, node: NodeId, session: &mut FetchSession<TopicPar
         let hold = shared.budget.hold(taken.data.iter().map(|part| part.records.len()).sum());
         for part in taken.data {
             session.served(&part.partition);
-            board.enqueue(Item::Data(chunk(part, &hold)));
+            let watched_since = board.watched_since(&part.partition);
+            board.enqueue(Item::Data(chunk(part, watched_since, &hold)));
         }
     }
     if taken.refresh {
@@ -300,7 +317,7 @@ fn readable_end(answer: &FetchablePartitionResponse, isolation: Isolation) -> i6
 const BACKWARDS: &str = "the broker answered with batches that all end before the offset that was asked for";
 const CUT: &str = "the broker answers with only the beginning of a batch, shorter than the batch says it is";
 
-fn chunk(part: Part, hold: &Arc<Hold>) -> Chunk {
+fn chunk(part: Part, watched_since: Option<Instant>, hold: &Arc<Hold>) -> Chunk {
     let aborted = part.answer.aborted.unwrap_or_default();
     let aborted = aborted.into_iter().map(|a| Aborted { producer_id: a.producer_id, first_offset: a.first_offset });
     Chunk {
@@ -309,6 +326,8 @@ fn chunk(part: Part, hold: &Arc<Hold>) -> Chunk {
         left: if part.extent.broken { usize::MAX } else { part.extent.len },
         filter: AbortFilter::new(aborted.collect()),
         high_watermark: part.answer.high_watermark,
+        end: None,
+        watched_since: watched_since.unwrap_or_else(Instant::now),
         _hold: hold.clone(),
     }
 }

@@ -150,6 +150,12 @@ impl Consumer {
         self.shared.board().position(partition)
     }
 
+    /// Since when a partition's leader is asked for it without a gap, as in [`Fetched::watched_since`]; `None` while it has
+    /// no leader, an error is waited out, or it is not assigned.
+    pub fn watched_since(&self, partition: &TopicPartition) -> Option<std::time::Instant> {
+        self.shared.board().watched_since(partition).map(Instant::into_std)
+    }
+
     /// Up to where it is certain that nothing is to be read from the [position](Self::position) on: the last stable offset
     /// or, with [`Isolation::ReadUncommitted`](crate::Isolation), the high watermark that the leader named last, once
     /// everything fetched was handed out and the leader then had no data at all. `None` otherwise: after data or a seek

@@ -14,3 +14,4 @@ pub(crate) mod reauth;
 pub(crate) mod sequence;
 pub(crate) mod throttle;
 pub(crate) mod versions;
+pub(crate) mod watch;

@@ -26,6 +26,11 @@ impl Span {
         self.next - 1
     }
 
+    /// Whether it may come after a batch that ends at `end`: logs are in the order of their offsets.
+    pub(crate) fn follows(self, end: i64) -> bool {
+        self.base >= end
+    }
+
     /// The offset to read after this batch.
     pub(crate) fn next(self) -> i64 {
         self.next

@@ -10,7 +10,7 @@ use ottla_devbroker::DevBroker;
 use ottla_protocol::compression::{Compression, Compressor};
 use ottla_protocol::frame;
 use ottla_protocol::messages::{Message as _, PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData};
-use ottla_protocol::records::{BatchBuilder, ProducerStamp, place};
+use ottla_protocol::records::{BatchBuilder, HEADER_LEN, ProducerStamp, place};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -85,6 +85,13 @@ impl Crafted {
 
     pub(crate) fn magic(self, magic: u8) -> Self {
         self.put(16, &[magic])
+    }
+
+    /// Changes the offset delta of the second of several records of one length.
+    pub(crate) fn second_record_at(self, delta: u8) -> Self {
+        // A length of one byte, zigzag; then attributes and timestamp delta of a byte each.
+        let first = 1 + usize::from(self.bytes[HEADER_LEN] >> 1);
+        self.put(HEADER_LEN + first + 3, &[delta << 1])
     }
 
     fn put(mut self, at: usize, field: &[u8]) -> Self {

@@ -16,7 +16,8 @@ impl Serve for FindCoordinatorRequest {
             let why = "the development broker has no transactions".to_owned();
             return Reply::Answer(failed(ErrorCode::INVALID_REQUEST, Some(why)));
         }
-        let cluster = call.shared.cluster();
+        let mut cluster = call.shared.cluster();
+        cluster.create_group_metadata_topic();
         let node = cluster.coordinator(&self.key);
         let Some((node_id, node)) = node.and_then(|id| cluster.alive().find(|(alive, _)| *alive == id)) else {
             return self.refuse(call.version, ErrorCode::COORDINATOR_NOT_AVAILABLE);

@@ -6,7 +6,7 @@ use ottla_protocol::messages::{
 };
 
 use super::{Call, Reply, Serve};
-use crate::cluster::{Cluster, Partition, Topic};
+use crate::cluster::{Cluster, Partition, Topic, is_internal};
 
 /// The first version that says what a client may do.
 const FIRST_WITH_OPERATIONS: i16 = 8;
@@ -93,6 +93,7 @@ fn found(name: &str, topic: &Topic, cluster: &Cluster) -> MetadataResponseTopic 
     let partitions = (0..).zip(&topic.partitions).map(|(index, partition)| described(index, partition, cluster));
     MetadataResponseTopic {
         name: name.to_owned(),
+        is_internal: is_internal(name),
         partitions: partitions.collect(),
         ..MetadataResponseTopic::default()
     }
