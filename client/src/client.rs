@@ -45,6 +45,9 @@ pub struct Partition {
     pub id: i32,
     /// The id of the broker that leads it; `None` while there is none.
     pub leader: Option<i32>,
+    /// The leader's epoch; `None` from brokers before 2.1. It grows with every election, and begins again with 0 when the topic
+    /// is created again.
+    pub leader_epoch: Option<i32>,
     /// The ids of the brokers that hold it.
     pub replicas: Vec<i32>,
     /// The ids of those in sync with the leader, the leader among them.
@@ -184,6 +187,7 @@ impl Topic {
         let partition = |partition: &crate::core::metadata::PartitionInfo| Partition {
             id: partition.id,
             leader: partition.leader.map(|leader| leader.0),
+            leader_epoch: partition.leader_epoch,
             replicas: partition.replicas.clone(),
             isr: partition.isr.clone(),
         };

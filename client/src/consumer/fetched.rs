@@ -44,6 +44,11 @@ impl Fetched {
         self.high_watermark
     }
 
+    /// The leader epoch in which the batch was written; `None` where nothing of it may be seen, or its format has none.
+    pub fn leader_epoch(&self) -> Option<i32> {
+        self.batch.as_ref().map(|batch| batch.header().partition_leader_epoch).filter(|epoch| *epoch >= 0)
+    }
+
     /// Since when the partition's leader was asked for it fetch after fetch, without a gap in which its topic could have been
     /// deleted and created again. An answer after a pause, an error or a change of the leader begins a new time.
     ///

@@ -8,6 +8,8 @@
 
 use std::collections::VecDeque;
 
+use ottla_client::RecordFingerprint;
+
 /// Names a partition inside the checkpoint: the number that [`Checkpoint::add`] gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lane(usize);
@@ -33,6 +35,34 @@ impl Span {
     }
 }
 
+/// Records of a span that prove which log it was read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proof {
+    /// The first record.
+    pub first: RecordFingerprint,
+    /// The last one that was handed over.
+    pub last: RecordFingerprint,
+    /// The leader epoch of the batch.
+    pub leader_epoch: Option<i32>,
+}
+
+/// A record that was read before the safe position of its partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proven {
+    /// Which one.
+    pub record: RecordFingerprint,
+    /// The leader epoch of its batch.
+    pub leader_epoch: Option<i32>,
+}
+
+impl Proof {
+    /// The latest record before an offset.
+    fn before(&self, offset: i64) -> Option<Proven> {
+        let record = [self.last, self.first].into_iter().find(|record| record.offset < offset)?;
+        Some(Proven { record, leader_epoch: self.leader_epoch })
+    }
+}
+
 #[derive(Debug)]
 struct OpenSpan {
     /// The position behind the span.
@@ -41,6 +71,7 @@ struct OpenSpan {
     barrier: Option<i64>,
     /// Acknowledgements to come, and one for the reader until it has finished.
     waiting: u32,
+    proof: Option<Proof>,
 }
 
 #[derive(Debug)]
@@ -51,6 +82,8 @@ struct Track {
     committed: i64,
     /// No span behind a failed offset may move the position.
     blocked: bool,
+    /// The latest record before `safe` of which it is known.
+    proven: Option<Proven>,
     /// The number of the first open span.
     first: u64,
     open: VecDeque<OpenSpan>,
@@ -65,14 +98,21 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Takes in a partition whose position `start` is already committed.
     pub fn add(&mut self, start: i64) -> Lane {
-        self.tracks.push(Track { safe: start, committed: start, blocked: false, first: 0, open: VecDeque::new() });
+        self.tracks.push(Track {
+            safe: start,
+            committed: start,
+            blocked: false,
+            proven: None,
+            first: 0,
+            open: VecDeque::new(),
+        });
         Lane(self.tracks.len() - 1)
     }
 
     /// Opens the span of a batch that was fetched from a partition; `next` is the position behind it.
     pub fn read(&mut self, lane: Lane, next: i64) -> Span {
         let track = &mut self.tracks[lane.0];
-        track.open.push_back(OpenSpan { next, barrier: None, waiting: 1 });
+        track.open.push_back(OpenSpan { next, barrier: None, waiting: 1, proof: None });
         Span { lane, number: track.first + track.open.len() as u64 - 1 }
     }
 
@@ -81,6 +121,18 @@ impl Checkpoint {
         if let Some(open) = self.open(span) {
             open.waiting += 1;
         }
+    }
+
+    /// Says which records prove the span's log. Only before [`finish`](Checkpoint::finish) or [`stop_at`](Checkpoint::stop_at).
+    pub fn prove(&mut self, span: Span, proof: Proof) {
+        if let Some(open) = self.open(span) {
+            open.proof = Some(proof);
+        }
+    }
+
+    /// The latest record before the safe position of which it is known; `None` if none was read since the start.
+    pub fn proven(&self, lane: Lane) -> Option<Proven> {
+        self.tracks[lane.0].proven
     }
 
     /// One acknowledgement has come, or what it stood for was passed on purpose.
@@ -161,6 +213,7 @@ impl Track {
             }
             self.blocked = open.barrier.is_some();
             self.safe = self.safe.max(open.barrier.unwrap_or(open.next));
+            self.proven = open.proof.and_then(|proof| proof.before(self.safe)).or(self.proven);
         }
     }
 }
@@ -284,6 +337,46 @@ mod tests {
         checkpoint.written(span);
         checkpoint.failed(span, 2);
         assert_eq!(checkpoint.safe(lane), 10);
+    }
+
+    #[test]
+    fn the_position_is_proven_by_the_latest_record_before_it() {
+        let record = |offset: i64| format!("{offset},0,{offset:016x}").parse().expect("a fingerprint");
+        let proof = |first, last| Proof { first: record(first), last: record(last), leader_epoch: Some(3) };
+        let mut checkpoint = Checkpoint::default();
+        let lane = checkpoint.add(10);
+        let proven = |checkpoint: &Checkpoint| checkpoint.proven(lane).map(|proven| proven.record.offset);
+        let first = checkpoint.read(lane, 20);
+        checkpoint.hold(first);
+        checkpoint.prove(first, proof(10, 18));
+        checkpoint.finish(first);
+        assert_eq!(proven(&checkpoint), None, "nothing is safe yet");
+        checkpoint.written(first);
+        assert_eq!(proven(&checkpoint), Some(18));
+        // A batch without records moves the position, and the proof stays.
+        let empty = checkpoint.read(lane, 25);
+        checkpoint.finish(empty);
+        assert_eq!((checkpoint.safe(lane), proven(&checkpoint)), (25, Some(18)));
+        // Stopped inside a batch: only a record before the barrier proves anything.
+        let stopped = checkpoint.read(lane, 40);
+        checkpoint.hold(stopped);
+        checkpoint.prove(stopped, proof(25, 39));
+        checkpoint.finish(stopped);
+        checkpoint.failed(stopped, 30);
+        assert_eq!((checkpoint.safe(lane), proven(&checkpoint)), (30, Some(25)));
+    }
+
+    #[test]
+    fn a_barrier_at_the_first_record_leaves_the_proof_from_before() {
+        let record = |offset: i64| format!("{offset},0,{offset:016x}").parse().expect("a fingerprint");
+        let mut checkpoint = Checkpoint::default();
+        let lane = checkpoint.add(0);
+        let span = checkpoint.read(lane, 5);
+        checkpoint.hold(span);
+        checkpoint.prove(span, Proof { first: record(0), last: record(4), leader_epoch: None });
+        checkpoint.finish(span);
+        checkpoint.failed(span, 0);
+        assert_eq!((checkpoint.safe(lane), checkpoint.proven(lane)), (0, None));
     }
 
     /// One record of the simulated log: is it in the target, refused by it, or still on its way?

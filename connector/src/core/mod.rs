@@ -4,4 +4,6 @@
 
 pub mod batcher;
 pub mod checkpoint;
+pub mod evidence;
 pub mod plan;
+pub mod seen_topics;

@@ -22,6 +22,8 @@
 
 use std::fmt;
 
+use ottla_client::RecordFingerprint;
+
 use crate::mode::Mode;
 
 /// Stands as metadata beside every offset that a task commits, to tell them from offsets set by other tools.
@@ -87,6 +89,8 @@ pub enum Reason {
     FullBefore,
     /// The partition appeared after the task's first start, so all of it is new.
     AppearedLater,
+    /// `--from-earliest` names its topic.
+    FromEarliest,
 }
 
 impl fmt::Display for Reason {
@@ -97,6 +101,7 @@ impl fmt::Display for Reason {
             Self::IncrementalFromLatest => "no committed offset, mode incremental: from the latest offset",
             Self::NeverFull => "no committed offset and no full sync ever completed: from the earliest offset",
             Self::FullBefore => "no committed offset, but a full sync completed before: from the latest offset",
+            Self::FromEarliest => "--from-earliest: from the earliest offset",
             Self::AppearedLater => "appeared after the task's first start: from the earliest offset",
         })
     }
@@ -115,6 +120,59 @@ pub enum Gap {
         record: i64,
         /// The first offset still there.
         earliest: i64,
+    },
+    /// The record that was read there is another one now.
+    #[error(
+        "the next offset to read is {record}, but the record at offset {} is not the one that was read there (its time was {} and is \
+         {}): the topic was deleted and created again",
+        was.offset,
+        was.timestamp_ms,
+        is.timestamp_ms
+    )]
+    OtherRecord {
+        /// The committed offset or position.
+        record: i64,
+        /// The record that was read.
+        was: RecordFingerprint,
+        /// The one that is there now.
+        is: RecordFingerprint,
+    },
+    /// The log begins earlier than it did, which one log never does.
+    #[error(
+        "the next offset to read is {record}, of a log that began at {log_start}, but the log now begins at {earliest}: the topic was \
+         deleted and created again"
+    )]
+    EarlierStart {
+        /// The committed offset or position.
+        record: i64,
+        /// The first offset that the log had.
+        log_start: i64,
+        /// The first offset that it has.
+        earliest: i64,
+    },
+    /// The partition's leader epoch went back, which one log's never does.
+    #[error(
+        "the next offset to read is {record}, read in leader epoch {was}, but the partition is in epoch {is} now: the topic was \
+         deleted and created again"
+    )]
+    EarlierEpoch {
+        /// The committed offset or position.
+        record: i64,
+        /// The committed epoch.
+        was: i32,
+        /// The epoch of the metadata.
+        is: i32,
+    },
+    /// The task has read the topic before, and the brokers keep no offset of it any more.
+    #[error(
+        "the task has read this topic before, but its group has no committed offset in any of its partitions: the topic was deleted \
+         and created again, and its log begins at {earliest} and ends at {latest}"
+    )]
+    Forgotten {
+        /// The first offset still there.
+        earliest: i64,
+        /// The end of the log.
+        latest: i64,
     },
     /// The log is shorter than what was already read: the topic was made anew, or its tail was lost.
     #[error(
@@ -151,6 +209,12 @@ pub fn course(mode: Mode, appeared: Appeared, known: Known) -> Result<Course, Ga
         _ => known.earliest,
     };
     Ok(Course { start, stop, reason })
+}
+
+/// Reads a partition from its beginning whatever is committed, because the user says so.
+pub fn course_from_earliest(mode: Mode, known: Known) -> Course {
+    let stop = (mode == Mode::Full).then_some(known.latest);
+    Course { start: known.earliest, stop, reason: Reason::FromEarliest }
 }
 
 /// Checks that the next offset to read lies in the log or at its end.
