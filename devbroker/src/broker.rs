@@ -157,6 +157,11 @@ impl DevBroker {
         self.shared.coordinator.with(|groups| groups.committed(group, topic, partition).map(|c| c.offset))
     }
 
+    /// Forgets the positions that a group has committed, as `kafka-consumer-groups --delete` does.
+    pub fn forget_offsets(&self, group: &str) {
+        self.shared.coordinator.with(|groups| groups.forget_offsets(group));
+    }
+
     /// How many members a group has, and its generation; zeros if there is no such group.
     pub fn group(&self, group: &str) -> (usize, i32) {
         self.shared.coordinator.with(|groups| groups.size(group))

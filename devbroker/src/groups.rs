@@ -155,6 +155,14 @@ impl Groups {
         group.offsets.insert((topic.to_owned(), partition), committed);
     }
 
+    /// Forgets all positions of a group.
+    pub(crate) fn forget_offsets(&mut self, group: &str) {
+        if let Some(group) = self.by_id.get_mut(group) {
+            group.offsets.clear();
+        }
+        self.by_id.retain(|_, group| !group.is_dead());
+    }
+
     /// Forgets every group's positions in a topic, as brokers do when it is deleted.
     pub(crate) fn forget_topic(&mut self, topic: &str) {
         for group in self.by_id.values_mut() {

@@ -150,6 +150,8 @@ fn source_spec(place: Place, bad: Option<OnError>) -> SourceSpec {
             on_bad_message: bad.unwrap_or(url.on_bad_message),
             selection: Selection::Topic(url.topic),
             mode: None,
+            from_earliest: Vec::new(),
+            command: String::new(),
         }),
     }
 }

@@ -119,6 +119,8 @@ fn sync(servers: &[String], file: &Path) -> Job {
             cluster: cluster(servers),
             selection: Selection::Matching(expression),
             mode: Some(Mode::Full),
+            from_earliest: Vec::new(),
+            command: String::new(),
             on_bad_message: OnError::Stop,
         }),
         target: TargetSpec::Jsonl(JsonlTo { path: JsonlPath::File(file.to_owned()), existing: Existing::Overwrite }),

@@ -30,6 +30,10 @@ pub struct RunArgs {
     /// Only these tasks; all of them without it.
     #[arg(value_name = "TASK")]
     tasks: Vec<String>,
+    /// Read this topic from its earliest offset, whatever position is committed; may be given more than once. For a topic that
+    /// was deleted and created again, or whose unread records retention has removed.
+    #[arg(long, value_name = "TOPIC")]
+    from_earliest: Vec<String>,
     /// End with exit code 5 if records were skipped.
     #[arg(long)]
     strict: bool,
@@ -43,6 +47,7 @@ pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
     let embedded = embedded_broker(&config, &tasks).await?;
     let addresses = embedded.as_ref().map(DevBroker::bootstrap).unwrap_or_default();
     let jobs = tasks.iter().map(|task| Job::from_config(&config, task, &addresses)).collect::<Result<Vec<_>, _>>()?;
+    let jobs: Vec<_> = jobs.into_iter().map(|job| job.from_earliest(&args.from_earliest)).collect();
     let waits = waits(&config, &tasks);
     let console = Console::stderr();
     let ticker = console.tick();

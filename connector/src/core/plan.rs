@@ -174,6 +174,19 @@ pub enum Gap {
         /// The end of the log.
         latest: i64,
     },
+    /// The broker had no such offset a moment ago.
+    #[error(
+        "the broker refused {record} as the next offset to read; the log begins at {earliest} and ends at {latest} now: it was cut, or \
+         the topic was deleted and created again"
+    )]
+    Refused {
+        /// The position.
+        record: i64,
+        /// The first offset still there.
+        earliest: i64,
+        /// The end of the log.
+        latest: i64,
+    },
     /// The log is shorter than what was already read: the topic was made anew, or its tail was lost.
     #[error(
         "the next offset to read is {record}, but the log ends at {latest}: the topic was made anew or lost its last {} offsets",

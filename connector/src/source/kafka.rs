@@ -1,17 +1,23 @@
 //! Topics of a Kafka cluster as a source: which partitions there are, where each starts by the rules of
 //! [`plan`](mod@crate::core::plan), and where its position is kept ([`mode`](mod@crate::mode) says under which names).
 
+pub mod identity;
+pub mod progress;
+
 use std::collections::{HashMap, HashSet};
 
-use ottla_client::{
-    Client, CommitOffset, Committed, Consumer, ConsumerOptions, Error, ErrorKind, OffsetAt, Topic, TopicPartition,
-};
+use ottla_client::{Client, Committed, Consumer, ConsumerOptions, Error, ErrorKind, Topic, TopicPartition};
 
 use crate::config::model::TopicExpression;
-use crate::core::plan::{self, Appeared, COMMIT_NOTE, Course, Gap, Known};
+use crate::core::evidence::{Evidence, Identity};
+use crate::core::plan::{self, Appeared, Course, Gap, Known};
+use crate::core::seen_topics::KEPT_IN;
 use crate::exit::Failure;
-use crate::mode::{self, Mode};
+use crate::mode::Mode;
 use crate::task::failure::client_failure;
+
+use self::identity::{Ends, Held};
+use self::progress::{Position, Progress, Stored};
 
 /// How much may be fetched ahead; with the producer's buffer it bounds the memory of a task.
 const BUFFER_BYTES: usize = 12 << 20;
@@ -65,6 +71,8 @@ pub struct Start {
     pub siblings: i32,
     /// From where to where.
     pub course: Course,
+    /// What is known of its log.
+    pub evidence: Evidence,
 }
 
 /// Reads topics.
@@ -77,7 +85,14 @@ pub struct KafkaSource {
     reading: Reading,
     /// As errors name the cluster.
     place: String,
+    /// Where the task keeps how far it is; `None` when it is read [once](Reading::Once).
+    progress: Option<Progress>,
+    /// Topics to read from their earliest offsets, whatever is committed.
+    from_earliest: Vec<String>,
+    /// How the task is started again, for errors that say so; empty if it cannot be.
+    command: String,
     seen: HashSet<TopicPartition>,
+    unproven: Vec<TopicPartition>,
     /// The first look around has been taken.
     looked: bool,
 }
@@ -90,8 +105,32 @@ impl KafkaSource {
     pub fn open(client: Client, selection: Selection, reading: Reading, place: &str) -> Result<Self, Failure> {
         let options = ConsumerOptions { buffer_bytes: BUFFER_BYTES, ..ConsumerOptions::default() };
         let consumer = client.consumer(options).map_err(|error| client_failure(place, &error))?;
-        let place = place.to_owned();
-        Ok(Self { client, consumer, selection, reading, place, seen: HashSet::new(), looked: false })
+        let progress = match &reading {
+            Reading::Task { group, .. } => Some(Progress::new(client.clone(), group.clone())),
+            Reading::Once => None,
+        };
+        Ok(Self {
+            client,
+            consumer,
+            selection,
+            reading,
+            place: place.to_owned(),
+            progress,
+            from_earliest: Vec::new(),
+            command: String::new(),
+            seen: HashSet::new(),
+            unproven: Vec::new(),
+            looked: false,
+        })
+    }
+
+    /// Reads these topics from their earliest offsets at their first look, whatever is committed, and names `command` in errors
+    /// as the way to start the task again.
+    #[must_use]
+    pub fn started_by(mut self, command: &str, from_earliest: &[String]) -> Self {
+        command.clone_into(&mut self.command);
+        self.from_earliest = from_earliest.to_vec();
+        self
     }
 
     /// Partitions that were not seen before, each with its course.
@@ -108,17 +147,37 @@ impl KafkaSource {
             let places = topic.partitions.iter().map(|partition| TopicPartition::new(topic.name.clone(), partition.id));
             new.extend(places.filter(|place| !self.seen.contains(place)));
         }
-        let first = !std::mem::replace(&mut self.looked, true);
+        let first = !self.looked;
+        if first {
+            self.read_seen_topics().await?;
+        }
+        self.looked = true;
         if new.is_empty() {
             return Ok(Vec::new());
         }
-        let courses = self.courses(&new, first).await?;
+        let starts = self.starts(&new, first).await?;
         self.seen.extend(new.iter().cloned());
-        let start = |(place, course): (TopicPartition, Course)| {
+        let start = |(place, (course, evidence)): (TopicPartition, (Course, Evidence))| {
             let siblings = siblings.get(&place.topic).copied().unwrap_or(0);
-            Start { place, siblings, course }
+            Start { place, siblings, course, evidence }
         };
-        Ok(new.into_iter().zip(courses).map(start).collect())
+        Ok(new.into_iter().zip(starts).map(start).collect())
+    }
+
+    async fn read_seen_topics(&mut self) -> Result<(), Failure> {
+        let Some(progress) = &mut self.progress else { return Ok(()) };
+        match progress.read_seen().await {
+            Ok(None) => {}
+            Ok(Some(why)) => tracing::warn!(
+                "which topics were read cannot be kept in {KEPT_IN}, so one that is deleted and created again while the task is \
+                 stopped is not noticed: {why}"
+            ),
+            Err(error) => {
+                let failure = client_failure(&self.place, &error);
+                return Err(failure);
+            }
+        }
+        Ok(())
     }
 
     async fn topics(&self) -> Result<Vec<Topic>, Failure> {
@@ -136,51 +195,168 @@ impl KafkaSource {
         }
     }
 
-    /// The course of each partition, in the order given.
-    async fn courses(&self, places: &[TopicPartition], first: bool) -> Result<Vec<Course>, Failure> {
-        let (records, marks) = self.stored(places).await?;
-        // The start first: what retention deletes in between is then a gap that shows, not one that hides.
-        let earliest = self.client.offsets(places, OffsetAt::Earliest).await.map_err(|error| self.failed(&error))?;
-        let latest = self.client.offsets(places, OffsetAt::LatestStable).await.map_err(|error| self.failed(&error))?;
-        let begun = records.values().any(|committed| committed.metadata.as_deref() == Some(COMMIT_NOTE));
-        let appeared = if first && !begun { Appeared::AtFirstStart } else { Appeared::Later };
-        let (mut courses, mut gaps) = (Vec::with_capacity(places.len()), Vec::new());
+    /// The start of each partition, in the order given.
+    async fn starts(&mut self, places: &[TopicPartition], first: bool) -> Result<Vec<(Course, Evidence)>, Failure> {
+        let stored = match &mut self.progress {
+            Some(progress) => progress.read(places).await,
+            None => Ok(Stored::default()),
+        };
+        let stored = stored.map_err(|error| self.failed(&error))?;
+        let ends = identity::ends(&self.client, places).await.map_err(|error| self.failed(&error))?;
+        let mut gaps = Vec::new();
+        self.check_identity(places, &stored, &ends, &mut gaps).await?;
+        let begun = stored.offsets.values().any(|committed| Evidence::of_commit(committed).is_some());
+        let mut starts = Vec::with_capacity(places.len());
         for place in places {
-            let (Some(&earliest), Some(&latest)) = (earliest.get(place), latest.get(place)) else {
+            let Some(&(earliest, latest)) = ends.get(place) else {
                 return Err(Failure::environment(format!(
                     "{}: {place}: the cluster does not say its offsets",
                     self.place
                 )));
             };
-            let record = records.get(place).map(|committed| committed.offset);
-            let full_completed = marks.contains_key(place);
-            match plan::course(self.reading.mode(), appeared, Known { record, full_completed, earliest, latest }) {
-                Ok(course) => courses.push(course),
+            let committed = stored.offsets.get(place);
+            let record = committed.map(|committed| committed.offset);
+            let known = Known { record, full_completed: stored.full_completed(place), earliest, latest };
+            let appeared = self.appeared(place, first && !begun, &stored);
+            match self.course(place, appeared, known) {
+                Ok(course) => starts.push((course, evidence(committed, &course, earliest))),
                 Err(gap) => gaps.push((place.clone(), gap)),
             }
         }
-        if gaps.is_empty() { Ok(courses) } else { Err(self.gap_failure(&gaps)) }
+        // One reason for each partition: that it is another log says more than where it begins.
+        let mut named = HashSet::new();
+        gaps.retain(|(place, _)| named.insert(place.clone()));
+        if !gaps.is_empty() {
+            return Err(self.gap_failure(&gaps));
+        }
+        self.look_before(places, &mut starts, &ends).await?;
+        Ok(starts)
     }
 
-    /// The records and the marks of these partitions.
-    async fn stored(&self, places: &[TopicPartition]) -> Result<(Stored, Stored), Failure> {
-        let Reading::Task { group, mode } = &self.reading else { return Ok((Stored::new(), Stored::new())) };
-        let records = self.client.committed(group, places).await.map_err(|error| self.failed(&error))?;
-        let marks = match mode {
-            Mode::FullIncremental => self.client.committed(&mode::marks_group(group), places).await,
-            _ => Ok(Stored::new()),
-        };
-        Ok((records, marks.map_err(|error| self.failed(&error))?))
+    fn course(&self, place: &TopicPartition, appeared: Appeared, known: Known) -> Result<Course, Gap> {
+        if self.is_asked_from_earliest(place) {
+            return Ok(plan::course_from_earliest(self.reading.mode(), known));
+        }
+        plan::course(self.reading.mode(), appeared, known)
     }
 
-    /// Commits positions of the task; nothing to do when it is read [once](Reading::Once).
+    /// Where someone removed the group's offsets but the topic is the one that the task has read, the task begins again as it
+    /// began first.
+    fn appeared(&self, place: &TopicPartition, first: bool, stored: &Stored) -> Appeared {
+        let begun = self.progress.as_ref().is_some_and(Progress::has_begun);
+        if first && (!begun || stored.has_mark(place)) { Appeared::AtFirstStart } else { Appeared::Later }
+    }
+
+    fn is_asked_from_earliest(&self, place: &TopicPartition) -> bool {
+        self.from_earliest.iter().any(|topic| **topic == *place.topic)
+    }
+
+    /// Finds the partitions whose log is not the one that the task has read.
+    async fn check_identity(
+        &mut self,
+        places: &[TopicPartition],
+        stored: &Stored,
+        ends: &Ends,
+        gaps: &mut Vec<(TopicPartition, Gap)>,
+    ) -> Result<(), Failure> {
+        let Some(progress) = &self.progress else { return Ok(()) };
+        let held = places.iter().filter(|place| !self.is_asked_from_earliest(place)).filter_map(|place| {
+            let committed = stored.offsets.get(place)?;
+            let evidence = Evidence::of_commit(committed)?;
+            Some(Held { place: place.clone(), position: committed.offset, evidence })
+        });
+        let held: Vec<_> = held.collect();
+        let results = identity::check(&self.client, &held, Some(ends)).await.map_err(|error| self.failed(&error))?;
+        for (held, result) in held.iter().zip(results) {
+            match result {
+                Ok(Identity::RecordGone) => self.unproven.push(held.place.clone()),
+                Ok(_) => {}
+                Err(gap) => gaps.push((held.place.clone(), gap)),
+            }
+        }
+        for place in places {
+            let forgotten = progress.has_read(&place.topic)
+                && !stored.has_topic(&place.topic)
+                && !self.is_asked_from_earliest(place)
+                && !self.seen.iter().any(|seen| seen.topic == place.topic);
+            if let Some(&(earliest, latest)) = ends.get(place).filter(|_| forgotten) {
+                gaps.push((place.clone(), Gap::Forgotten { earliest, latest }));
+            }
+        }
+        Ok(())
+    }
+
+    /// A position after records of which none was read (the latest offset, or one that another tool set) is proven by the
+    /// record before it.
+    async fn look_before(
+        &self,
+        places: &[TopicPartition],
+        starts: &mut [(Course, Evidence)],
+        ends: &Ends,
+    ) -> Result<(), Failure> {
+        if self.progress.is_none() {
+            return Ok(());
+        }
+        let after_some = |place: &TopicPartition, start: i64| ends.get(place).is_some_and(|(first, _)| start > *first);
+        let wanted = places
+            .iter()
+            .zip(starts.iter())
+            .filter(|(place, (course, evidence))| evidence.record.is_none() && after_some(place, course.start));
+        let wanted: Vec<_> = wanted.map(|(place, (course, _))| (place.clone(), course.start - 1)).collect();
+        let records = self.client.fingerprints(&wanted).await.map_err(|error| self.failed(&error))?;
+        for (place, (_, evidence)) in places.iter().zip(starts) {
+            evidence.record = evidence.record.or_else(|| records.get(place).copied().flatten());
+        }
+        Ok(())
+    }
+
+    /// Stores that these partitions are read, and the positions where that begins. Returns those whose topic is not there for
+    /// the group's coordinator.
+    ///
+    /// # Errors
+    /// As the client says.
+    pub async fn begin(&mut self, positions: &[Position]) -> Result<Vec<TopicPartition>, Error> {
+        let Some(progress) = &mut self.progress else { return Ok(Vec::new()) };
+        let places: Vec<_> = positions.iter().map(|position| position.place.clone()).collect();
+        let without_room = progress.begin(&places).await?;
+        if without_room > 0 {
+            tracing::warn!(
+                "{without_room} topics more than can be remembered: if one of them is deleted and created again while the task is stopped, that is not noticed"
+            );
+        }
+        let mut refused = Vec::new();
+        for (place, error) in progress.commit(positions).await? {
+            if error.kind() != ErrorKind::UnknownTopic {
+                return Err(error);
+            }
+            refused.push(place);
+        }
+        Ok(refused)
+    }
+
+    /// Holds positions against the logs they were taken from, in the order given.
+    ///
+    /// # Errors
+    /// A leader cannot be asked.
+    pub async fn check(&self, held: &[Held]) -> Result<Vec<Result<Identity, Gap>>, Error> {
+        identity::check(&self.client, held, None).await
+    }
+
+    /// The partitions whose committed position could not be held against the log, since its last record was last read and then
+    /// removed. Each is returned once.
+    pub fn take_unproven(&mut self) -> Vec<TopicPartition> {
+        std::mem::take(&mut self.unproven)
+    }
+
+    /// Commits positions of the task; nothing to do when it is read [once](Reading::Once). Returns the partitions that were
+    /// refused, each with the reason.
     ///
     /// # Errors
     /// As the client says; a retriable one after it has been tried for a while.
-    pub async fn commit(&self, positions: &[(TopicPartition, i64)]) -> Result<(), Error> {
-        match &self.reading {
-            Reading::Task { group, .. } if !positions.is_empty() => self.commit_to(group, positions).await,
-            _ => Ok(()),
+    pub async fn commit(&self, positions: &[Position]) -> Result<Vec<(TopicPartition, Error)>, Error> {
+        match &self.progress {
+            Some(progress) if !positions.is_empty() => progress.commit(positions).await,
+            _ => Ok(Vec::new()),
         }
     }
 
@@ -189,35 +365,26 @@ impl KafkaSource {
     /// # Errors
     /// As of [`commit`](Self::commit).
     pub async fn mark_completed(&self, ends: &[(TopicPartition, i64)]) -> Result<(), Error> {
-        let Reading::Task { group, .. } = &self.reading else { return Ok(()) };
-        self.commit_to(&mode::marks_group(group), ends).await
+        match &self.progress {
+            Some(progress) => progress.mark_completed(ends).await,
+            None => Ok(()),
+        }
     }
 
-    /// Commits the marks of these partitions again, so that brokers do not forget them. Only `full+incremental` ever
-    /// looks at them; a full sync makes them anew.
+    /// Commits the marks of these partitions again, so that brokers do not forget them.
     ///
     /// # Errors
     /// As of [`commit`](Self::commit).
-    pub async fn renew_marks(&self, places: &[TopicPartition]) -> Result<(), Error> {
-        let Reading::Task { group, mode: Mode::FullIncremental } = &self.reading else {
-            return Ok(());
-        };
-        let group = mode::marks_group(group);
-        let marks = self.client.committed(&group, places).await?;
-        let marks: Vec<_> = marks.into_iter().map(|(place, mark)| (place, mark.offset)).collect();
-        if marks.is_empty() { Ok(()) } else { self.commit_to(&group, &marks).await }
+    pub async fn renew_marks(&mut self, places: &[TopicPartition]) -> Result<(), Error> {
+        match &mut self.progress {
+            Some(progress) => progress.renew(places).await,
+            None => Ok(()),
+        }
     }
 
-    async fn commit_to(&self, group: &str, positions: &[(TopicPartition, i64)]) -> Result<(), Error> {
-        let position =
-            |(place, offset): &(TopicPartition, i64)| CommitOffset::new(place.clone(), *offset).metadata(COMMIT_NOTE);
-        let positions: Vec<_> = positions.iter().map(position).collect();
-        self.client.commit(group, &positions).await
-    }
-
-    /// An error of the consumer as the end of the task. One about a position that is not in the log any more says how
-    /// much is missing.
-    pub async fn read_failure(&self, error: &Error) -> Failure {
+    /// An error of the consumer as the end of the task. One about a position that is not in the log any more says how much is
+    /// missing, or that the log is another one by what is known of it.
+    pub async fn read_failure(&self, error: &Error, evidence: Option<Evidence>) -> Failure {
         let plain = self.failed(error);
         let (ErrorKind::OffsetOutOfRange, Some(topic), Some(partition)) =
             (error.kind(), error.topic(), error.partition())
@@ -226,18 +393,20 @@ impl KafkaSource {
         };
         let place = TopicPartition::new(topic, partition);
         let Some(position) = error.offset().or_else(|| self.consumer.position(&place)) else { return plain };
-        let places = [place.clone()];
-        let earliest = self.client.offsets(&places, OffsetAt::Earliest).await;
-        let latest = self.client.offsets(&places, OffsetAt::LatestStable).await;
-        let (Ok(earliest), Ok(latest)) = (earliest, latest) else { return plain };
-        let (Some(&earliest), Some(&latest)) = (earliest.get(&place), latest.get(&place)) else { return plain };
-        match plan::inside(position, earliest, latest) {
-            Err(gap) => self.gap_failure(&[(place, gap)]),
-            Ok(()) => plain,
-        }
+        let held = Held { place: place.clone(), position, evidence: evidence.unwrap_or_default() };
+        let Ok(ends) = identity::ends(&self.client, std::slice::from_ref(&place)).await else { return plain };
+        let Some(&(earliest, latest)) = ends.get(&place) else { return plain };
+        let other = match identity::check(&self.client, std::slice::from_ref(&held), Some(&ends)).await {
+            Ok(results) => results.into_iter().find_map(Result::err),
+            Err(_) => None,
+        };
+        // The log may have grown past the position since the broker refused it.
+        let gap = other.or_else(|| plan::inside(position, earliest, latest).err());
+        self.gap_failure(&[(place, gap.unwrap_or(Gap::Refused { record: position, earliest, latest }))])
     }
 
-    fn gap_failure(&self, gaps: &[(TopicPartition, Gap)]) -> Failure {
+    /// The end of a task whose positions do not fit their logs, with the facts and the command that goes on.
+    pub fn gap_failure(&self, gaps: &[(TopicPartition, Gap)]) -> Failure {
         let mut text = format!("{}: ", self.place);
         for (index, (place, gap)) in gaps.iter().take(GAPS_SHOWN).enumerate() {
             let line = if index > 0 { "\n  " } else { "" };
@@ -247,13 +416,15 @@ impl KafkaSource {
             text = format!("{text}\n  and {} more partitions", gaps.len() - GAPS_SHOWN);
         }
         let failure = Failure::data(text);
-        match &self.reading {
-            Reading::Task { group, .. } => failure.with_help(format!(
-                "nothing was passed over; to go on behind the gap, set the offsets of the group {group} (kafka-consumer-groups \
-                 --reset-offsets --to-earliest), or give the task another `group`"
-            )),
-            Reading::Once => failure.with_help("start the copy again"),
-        }
+        let Reading::Task { group, .. } = &self.reading else { return failure.with_help("start the copy again") };
+        let places: Vec<_> = gaps.iter().map(|(place, _)| place.clone()).collect();
+        let topics = identity::topics_of(&places);
+        let flags = topics.iter().take(GAPS_SHOWN).map(|topic| format!(" --from-earliest {topic}")).collect::<String>();
+        failure.with_help(format!(
+            "nothing was skipped and no position was moved; `{}{flags}` reads what is there now from the beginning, or set \
+             the offsets of the group {group} (kafka-consumer-groups --reset-offsets)",
+            self.command
+        ))
     }
 
     fn failed(&self, error: &Error) -> Failure {
@@ -261,4 +432,8 @@ impl KafkaSource {
     }
 }
 
-type Stored = HashMap<TopicPartition, Committed>;
+/// What is known of the log of a position that is chosen: what was committed with it, where it is the committed one.
+fn evidence(committed: Option<&Committed>, course: &Course, earliest: i64) -> Evidence {
+    let committed = committed.filter(|committed| committed.offset == course.start).and_then(Evidence::of_commit);
+    Evidence { log_start: Some(earliest), ..committed.unwrap_or_default() }
+}

@@ -22,19 +22,32 @@ impl Job {
         Ok(Self {
             name: task.name.clone(),
             group: task.group.clone(),
-            source: source_spec(task, source, embedded)?,
+            source: source_spec(config, task, source, embedded)?,
             target: target_spec(source, target, embedded),
             timing: Timing { shutdown: config.shutdown_timeout.unwrap_or(SHUTDOWN_TIMEOUT), ..Timing::default() },
         })
     }
 }
 
-fn source_spec(task: &Task, source: &Connection, embedded: &[String]) -> Result<SourceSpec, Failure> {
+impl Job {
+    /// The same job, which reads these topics from their earliest offsets, whatever is committed.
+    #[must_use]
+    pub fn from_earliest(mut self, topics: &[String]) -> Self {
+        if let SourceSpec::Kafka(from) = &mut self.source {
+            from.from_earliest = topics.to_vec();
+        }
+        self
+    }
+}
+
+fn source_spec(config: &Config, task: &Task, source: &Connection, embedded: &[String]) -> Result<SourceSpec, Failure> {
     match &source.kind {
         Kind::Kafka(kafka) => Ok(SourceSpec::Kafka(KafkaFrom {
             cluster: cluster(source, kafka, embedded),
             selection: Selection::Matching(kafka.topics.clone()),
             mode: Some(task.mode),
+            from_earliest: Vec::new(),
+            command: format!("ottla run {} {}", config.file.display(), task.name),
             on_bad_message: source.on_bad_message,
         })),
         Kind::Jsonl(_) if task.mode != Mode::Full => Err(Failure::usage(format!(

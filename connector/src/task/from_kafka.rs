@@ -1,5 +1,7 @@
 //! The way of a task whose source is Kafka.
 
+mod positions;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +15,12 @@ use crate::event::{Event, Origin};
 use crate::exit::{Exit, Failure};
 use crate::mode::RENEW_EVERY;
 use crate::progress::{Console, Progress};
+use crate::source::kafka::progress::Position;
 use crate::source::kafka::{KafkaSource, Reading, Selection, Start};
 use crate::target::kafka::Naming;
 use crate::target::{Route, SourceTopic, Target};
 
+use self::positions::{Log, Prover};
 use super::failure::client_failure;
 use super::pump::{Policies, Pump};
 use super::{End, Ending, Job, KafkaFrom, Shutdown, Timing, requested};
@@ -24,8 +28,12 @@ use super::{End, Ending, Job, KafkaFrom, Shutdown, Timing, requested};
 /// How often the end of a log is looked at for which no more records come.
 const LOOK_AT_ENDS_EVERY: Duration = Duration::from_millis(250);
 
-/// So many commits in a row may fail in a way that can pass.
-const COMMITS_MAY_FAIL: u32 = 2;
+/// How often the positions of a start are committed for topics that the group's coordinator does not know yet: a topic that
+/// was just created reaches it with a delay.
+const START_COMMITS: u32 = 10;
+
+/// How long to wait in between.
+const START_COMMIT_AGAIN: Duration = Duration::from_millis(300);
 
 /// A partition that is read.
 struct Seat {
@@ -36,6 +44,7 @@ struct Seat {
     route: Option<Route>,
     position: i64,
     done: bool,
+    log: Log,
 }
 
 struct FromKafka {
@@ -51,6 +60,8 @@ struct FromKafka {
     progress: Arc<Progress>,
     console: Arc<Console>,
     failed_commits: u32,
+    /// It is a task with positions, not a copy.
+    keeps_positions: bool,
     /// The target is the cluster that is read from.
     own_cluster: bool,
 }
@@ -101,7 +112,8 @@ impl FromKafka {
             Target::Jsonl(_) => false,
         };
         let mut task = Self {
-            source: KafkaSource::open(client, from.selection.clone(), reading, &from.cluster.place())?,
+            source: KafkaSource::open(client, from.selection.clone(), reading, &from.cluster.place())?
+                .started_by(&from.command, &from.from_earliest),
             pump: Pump::new(&job.name, target, policies, job.timing.commit, console, Arc::clone(progress)),
             name: job.name.clone(),
             ends,
@@ -112,6 +124,7 @@ impl FromKafka {
             progress: Arc::clone(progress),
             console: Arc::clone(console),
             failed_commits: 0,
+            keeps_positions: from.mode.is_some(),
             own_cluster,
         };
         let starts = task.source.discover().await?;
@@ -141,13 +154,10 @@ impl FromKafka {
             let line = format!("{}: {place} starts at {}, {stop} ({})", self.name, course.start, course.reason);
             self.console.say(&line);
         }
-        // Those that are resumed too: brokers forget what is not committed again for long.
-        let chosen: Vec<_> = starts.iter().map(|start| (start.place.clone(), start.course.start)).collect();
-        self.source.commit(&chosen).await.map_err(|error| self.failed(&error))?;
-        let places: Vec<_> = starts.iter().map(|start| start.place.clone()).collect();
-        self.source.renew_marks(&places).await.map_err(|error| self.failed(&error))?;
+        self.say_unproven();
+        self.commit_starts(&starts).await?;
         let mut positions = Vec::new();
-        for Start { place, siblings, course } in starts {
+        for Start { place, siblings, course, evidence } in starts {
             let lane = self.pump.add(Origin::Partition(place.clone()), course.start);
             let done = course.done_at(course.start);
             if !done {
@@ -156,12 +166,53 @@ impl FromKafka {
                 positions.push((place.clone(), course.start));
             }
             self.by_place.insert(place.clone(), self.seats.len());
-            self.seats.push(Seat { place, siblings, course, lane, route: None, position: course.start, done });
+            let (position, log) = (course.start, Log::new(evidence));
+            self.seats.push(Seat { place, siblings, course, lane, route: None, position, done, log });
         }
         if self.ends {
             self.progress.ends_at(self.total);
         }
         self.source.consumer.assign(&positions).await.map_err(|error| self.failed(&error))
+    }
+
+    /// Commits where everything begins, before the first record is read. Those that are resumed too: brokers forget what is not
+    /// committed again for long.
+    async fn commit_starts(&mut self, starts: &[Start]) -> Result<(), Failure> {
+        let position = |start: &Start| Position {
+            place: start.place.clone(),
+            offset: start.course.start,
+            evidence: start.evidence,
+        };
+        let mut open: Vec<_> = starts.iter().map(position).collect();
+        let mut turns = 0;
+        loop {
+            let refused = self.source.begin(&open).await.map_err(|error| self.failed(&error))?;
+            open.retain(|position| refused.contains(&position.place));
+            let Some(first) = open.first() else { return Ok(()) };
+            turns += 1;
+            if turns >= START_COMMITS {
+                return Err(Failure::environment(format!(
+                    "task {}: {}: the group's coordinator does not know the topic; was it deleted?",
+                    self.name, first.place
+                )));
+            }
+            tokio::time::sleep(START_COMMIT_AGAIN).await;
+        }
+    }
+
+    /// Tells of positions whose last record is gone.
+    fn say_unproven(&mut self) {
+        let places = self.source.take_unproven();
+        let Some(first) = places.first() else { return };
+        let others = match places.len() - 1 {
+            0 => String::new(),
+            others => format!(" and {others} more"),
+        };
+        self.console.say(&format!(
+            "{}: {first}{others}: the record read last was removed by compaction or retention, so only the log's start and epoch \
+             show that the topic is the one that was read",
+            self.name
+        ));
     }
 
     fn failed(&self, error: &Error) -> Failure {
@@ -204,9 +255,9 @@ impl FromKafka {
                 _ = topics_tick.tick(), if !self.ends => self.look_for_topics().await?,
                 _ = renew_tick.tick() => self.renew().await?,
                 fetched = self.source.consumer.next(), if !crowded => match fetched {
-                    Ok(fetched) => self.take(&fetched).await?,
+                    Ok(fetched) => self.take(&fetched, shutdown).await?,
                     Err(error) => {
-                        let failure = self.source.read_failure(&error).await;
+                        let failure = self.read_failure(&error).await;
                         self.pump.stop(failure);
                     }
                 },
@@ -222,9 +273,12 @@ impl FromKafka {
     }
 
     /// Hands over one fetched batch, up to the stop.
-    async fn take(&mut self, fetched: &Fetched) -> Result<(), Failure> {
+    async fn take(&mut self, fetched: &Fetched, shutdown: &mut Shutdown) -> Result<(), Failure> {
         let Some(&index) = self.by_place.get(fetched.partition()) else { return Ok(()) };
         if self.seats[index].done {
+            return Ok(());
+        }
+        if self.needs_check(index, fetched.watched_since()) && !self.check_before_use(index, shutdown).await? {
             return Ok(());
         }
         let route = self.route(index).await?;
@@ -232,12 +286,13 @@ impl FromKafka {
         let end = seat.course.stop.map_or(fetched.next_offset(), |stop| fetched.next_offset().min(stop));
         let mut batch = self.pump.begin(seat.lane, route, seat.place.partition, end);
         let mut next = seat.position;
+        let (mut prover, leader_epoch) = (Prover::default(), fetched.leader_epoch());
         for record in fetched {
             let record = match record {
                 Ok(record) => record,
                 Err(error) => {
                     self.pump.stop_in(&mut batch, next);
-                    let failure = self.source.read_failure(&error).await;
+                    let failure = self.source.read_failure(&error, None).await;
                     self.pump.stop(failure);
                     break;
                 }
@@ -245,13 +300,22 @@ impl FromKafka {
             if record.offset >= end {
                 break;
             }
+            if let Some(proof) = prover.saw(&record, leader_epoch) {
+                self.pump.prove(&batch, proof);
+            }
             let event = Event::from_record(&record);
             if !self.pump.take(&mut batch, record.offset, event, record.value.unwrap_or_default()).await? {
                 break;
             }
             next = record.offset + 1;
+            prover.handed_over(record);
+        }
+        let proof = prover.proof(leader_epoch);
+        if let Some(proof) = proof {
+            self.pump.prove(&batch, proof);
         }
         self.pump.end(&batch, u64::try_from(end - seat.position).unwrap_or(0));
+        seat.was_read(proof, std::time::Instant::now());
         seat.position = end;
         if seat.course.done_at(end) {
             self.finish_seat(index);
@@ -311,54 +375,6 @@ impl FromKafka {
         }
     }
 
-    /// Makes durable what was handed over and commits every position that is safe.
-    async fn commit(&mut self) -> Result<(), Failure> {
-        self.pump.sync().await?;
-        let moved: Vec<_> = self.pump.checkpoint.to_commit().collect();
-        let committed = self.commit_positions(&moved).await;
-        let settled = self.pump.checkpoint.all_settled() && committed.is_ok();
-        self.pump.batcher.restarted(settled, std::time::Instant::now());
-        self.bear(committed)
-    }
-
-    async fn commit_positions(&mut self, positions: &[(Lane, i64)]) -> Result<(), Error> {
-        if positions.is_empty() {
-            return Ok(());
-        }
-        let named: Vec<_> =
-            positions.iter().map(|(lane, position)| (self.seats[lane.index()].place.clone(), *position)).collect();
-        self.source.commit(&named).await?;
-        for (lane, position) in positions {
-            self.pump.checkpoint.committed(*lane, *position);
-        }
-        Ok(())
-    }
-
-    /// A commit that failed is tried again with the next one; only when that goes on, the task ends.
-    fn bear(&mut self, committed: Result<(), Error>) -> Result<(), Failure> {
-        let Err(error) = committed else {
-            self.failed_commits = 0;
-            return Ok(());
-        };
-        self.failed_commits += 1;
-        if error.is_retriable() && self.failed_commits < COMMITS_MAY_FAIL {
-            tracing::warn!("task {}: positions could not be committed, trying again: {error}", self.name);
-            return Ok(());
-        }
-        let place = format!("task {}: positions cannot be committed", self.name);
-        Err(client_failure(&place, &error))
-    }
-
-    async fn renew(&mut self) -> Result<(), Failure> {
-        let places: Vec<_> = self.seats.iter().map(|seat| seat.place.clone()).collect();
-        let all: Vec<_> = self.pump.checkpoint.positions().collect();
-        let mut renewed = self.source.renew_marks(&places).await;
-        if renewed.is_ok() {
-            renewed = self.commit_positions(&all).await;
-        }
-        self.bear(renewed)
-    }
-
     /// Waits for what is under way, commits what is safe, and marks a full sync that came to its end.
     async fn settle_all(mut self, ran: Result<Ending, Failure>, end: &mut End) -> Result<(), Failure> {
         let settled = self.pump.finish().await;
@@ -376,12 +392,6 @@ impl FromKafka {
             self.mark_completed().await?;
         }
         Ok(())
-    }
-
-    async fn commit_last(&mut self) -> Result<(), Failure> {
-        let moved: Vec<_> = self.pump.checkpoint.to_commit().collect();
-        let place = format!("task {}: the last positions cannot be committed", self.name);
-        self.commit_positions(&moved).await.map_err(|error| client_failure(&place, &error))
     }
 
     async fn mark_completed(&mut self) -> Result<(), Failure> {

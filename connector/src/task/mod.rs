@@ -66,6 +66,10 @@ pub struct KafkaFrom {
     pub selection: Selection,
     /// The mode of a task; `None` reads once from the earliest offset to the end and leaves no trace in the cluster.
     pub mode: Option<Mode>,
+    /// Topics to read from their earliest offsets, whatever is committed (`--from-earliest`).
+    pub from_earliest: Vec<String>,
+    /// The command that starts the task again, for errors that say how to go on.
+    pub command: String,
     /// What to do with a record that is not a JSON object.
     pub on_bad_message: OnError,
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::config::model::OnError;
 use crate::core::batcher::{Batcher, Limits};
-use crate::core::checkpoint::{Checkpoint, Lane, Span};
+use crate::core::checkpoint::{Checkpoint, Lane, Proof, Span};
 use crate::event::{Event, Origin};
 use crate::exit::{Exit, Failure};
 use crate::format::{NotAnObject, clipped};
@@ -152,6 +152,11 @@ impl Pump {
         if !std::mem::replace(&mut batch.stopped, true) {
             self.checkpoint.stop_at(batch.span, offset);
         }
+    }
+
+    /// Says which records of a batch prove its log.
+    pub(super) fn prove(&mut self, batch: &Batch, proof: Proof) {
+        self.checkpoint.prove(batch.span, proof);
     }
 
     /// The batch was handed over, as far as it went. `advance`: how much nearer the end that is.

@@ -170,6 +170,12 @@ impl Task {
         ottla(&["run", &self.file().display().to_string()], &[])
     }
 
+    /// Runs the task to its end, with more arguments.
+    pub fn run_with(&self, more: &[&str]) -> Finished {
+        let file = self.file().display().to_string();
+        ottla(&[&["run", file.as_str()], more].concat(), &[])
+    }
+
     /// The same, for a run that must end with 0.
     pub fn run_ok(&self) -> Finished {
         self.run().success().unwrap_or_else(|error| panic!("{error}"))
@@ -177,11 +183,16 @@ impl Task {
 
     /// Starts the task.
     pub fn start(&self) -> Running {
+        self.start_with(&[])
+    }
+
+    /// Starts the task, with more arguments.
+    pub fn start_with(&self, more: &[&str]) -> Running {
         let log = self.path("ottla.log");
         let output = File::options().create(true).append(true).open(&log);
         let output = output.unwrap_or_else(|error| panic!("no log file: {error}"));
         let mut command = Command::new(binary());
-        command.arg("run").arg(self.file()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
+        command.arg("run").arg(self.file()).args(more).stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
         let child = command.spawn().unwrap_or_else(|error| panic!("ottla cannot be run: {error}"));
         Running { child, log }
     }
@@ -228,6 +239,12 @@ impl Running {
         let sent = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())).status();
         assert!(sent.is_ok_and(|status| status.success()), "SIGTERM could not be sent");
         self.wait()
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status();
+        assert!(sent.is_ok_and(|status| status.success()), "SIG{name} could not be sent");
     }
 
     /// SIGKILL.

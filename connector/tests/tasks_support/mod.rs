@@ -20,6 +20,7 @@ use ottla_connector::task::{
     self, ClusterSpec, Job, JsonlTo, KafkaFrom, KafkaTo, Outcome, SourceSpec, TargetSpec, Timing,
 };
 use ottla_devbroker::{DevBroker, LogRecord};
+use ottla_protocol::ApiKey;
 use ottla_protocol::compression::Compression;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -132,6 +133,8 @@ pub fn from_topics(broker: &DevBroker, expression: &str, mode: Mode) -> KafkaFro
         cluster: cluster(broker),
         selection: Selection::Matching(TopicExpression::parse(expression).expect("an expression")),
         mode: Some(mode),
+        from_earliest: Vec::new(),
+        command: String::new(),
         on_bad_message: OnError::Stop,
     }
 }
@@ -226,6 +229,14 @@ impl Running {
     pub async fn stop(self) -> Outcome {
         self.shutdown.send_replace(true);
         self.end().await
+    }
+
+    /// Asks it to end once it reads, and waits.
+    pub async fn stop_when(self, broker: &DevBroker) -> Outcome {
+        let before = broker.requests(ApiKey::OFFSET_COMMIT);
+        until("the positions of the start", async || broker.requests(ApiKey::OFFSET_COMMIT) > before || self.is_over())
+            .await;
+        self.stop().await
     }
 
     /// Waits for its end.

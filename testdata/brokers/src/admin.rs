@@ -14,6 +14,7 @@ const OFFSET_COMMIT: i16 = 8;
 const OFFSET_FETCH: i16 = 9;
 const FIND_COORDINATOR: i16 = 10;
 const CREATE_TOPICS: i16 = 19;
+const DELETE_TOPICS: i16 = 20;
 const DELETE_RECORDS: i16 = 21;
 const DELETE_GROUPS: i16 = 42;
 
@@ -82,6 +83,20 @@ impl Admin {
             let topic = admin.topic(name)?;
             Ok(topic.is_some_and(|topic| topic.leaders.len() == partitions as usize && !topic.leaders.contains(&-1)))
         })
+    }
+
+    /// Deletes a topic and returns once no broker names it any more.
+    pub fn delete_topic(&self, name: &str) -> Result<(), Error> {
+        let cluster = self.cluster()?;
+        let controller = cluster.brokers.get(&cluster.controller).unwrap_or(&self.address);
+        let mut answer =
+            Wire::connect(controller)?.ask(DELETE_TOPICS, 1, &Body::new().i32(1).text(name).i32(30_000))?;
+        answer.i32()?;
+        answer.list(|topic| {
+            topic.text()?;
+            topic.accepted(&format!("delete topic {name}"))
+        })?;
+        self.until(&format!("end of topic {name}"), |admin| Ok(admin.topic(name)?.is_none()))
     }
 
     /// All topics, internal ones included, sorted by name.
