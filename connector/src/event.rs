@@ -108,6 +108,14 @@ impl Origin {
     pub fn at(&self, number: i64) -> Place<'_> {
         Place { origin: self, number }
     }
+
+    /// The place of several records, for an error: `orders.jsonl, line 1 and 199 more, up to line 200`.
+    pub fn range(&self, first: i64, last: i64, count: u64) -> String {
+        match count {
+            0 | 1 => self.at(first).to_string(),
+            _ => format!("{} and {} more, up to {}", self.at(first), count - 1, Number(self, last)),
+        }
+    }
 }
 
 /// The place of one record: `topic orders, partition 3, offset 17` or `orders.jsonl, line 18`.
@@ -119,12 +127,28 @@ pub struct Place<'a> {
 
 impl fmt::Display for Place<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.origin {
-            Origin::Partition(place) => {
-                write!(out, "topic {}, partition {}, offset {}", place.topic, place.partition, self.number)
-            }
-            Origin::File(path) => write!(out, "{}, line {}", path.display(), self.number + 1),
-            Origin::Stream(name) => write!(out, "{name}, line {}", self.number + 1),
+        write!(out, "{}, {}", self.origin, Number(self.origin, self.number))
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Partition(place) => write!(out, "topic {}, partition {}", place.topic, place.partition),
+            Self::File(path) => path.display().fmt(out),
+            Self::Stream(name) => out.write_str(name),
+        }
+    }
+}
+
+/// `offset 17` or `line 18`.
+struct Number<'a>(&'a Origin, i64);
+
+impl fmt::Display for Number<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Origin::Partition(_) => write!(out, "offset {}", self.1),
+            Origin::File(_) | Origin::Stream(_) => write!(out, "line {}", self.1 + 1),
         }
     }
 }
@@ -188,5 +212,8 @@ mod tests {
         assert_eq!(origin.at(17).to_string(), "topic orders, partition 3, offset 17");
         assert_eq!(Origin::File("a.jsonl".into()).at(0).to_string(), "a.jsonl, line 1");
         assert_eq!(Origin::Stream("standard input").at(9).to_string(), "standard input, line 10");
+        assert_eq!(origin.range(0, 9, 10), "topic orders, partition 3, offset 0 and 9 more, up to offset 9");
+        assert_eq!(Origin::File("a.jsonl".into()).range(0, 199, 200), "a.jsonl, line 1 and 199 more, up to line 200");
+        assert_eq!(Origin::File("a.jsonl".into()).range(3, 3, 1), "a.jsonl, line 4");
     }
 }

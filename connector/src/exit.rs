@@ -50,12 +50,24 @@ pub struct Failure {
     pub help: Option<String>,
     /// `message` is a finished report (several errors with their own `error:` heads) and is printed as it is.
     report: bool,
+    /// The reader of what is printed has left, which is no error.
+    reader_left: bool,
 }
 
 impl Failure {
     /// A failure with any exit code.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), help: None, report: false }
+        Self { exit, message: message.into(), help: None, report: false, reader_left: false }
+    }
+
+    /// The reader of a pipe has what it wants (`| head`): the end of the command, but no error.
+    pub fn reader_left(message: impl Into<String>) -> Self {
+        Self { reader_left: true, ..Self::new(Exit::Ok, message) }
+    }
+
+    /// Did nothing go wrong but that the reader of a pipe has left?
+    pub fn is_reader_left(&self) -> bool {
+        self.reader_left
     }
 
     /// Exit 1: a fault of ours.
@@ -80,7 +92,7 @@ impl Failure {
 
     /// A report that is already laid out for the reader, printed without a head of its own.
     pub fn report(exit: Exit, text: impl Into<String>) -> Self {
-        Self { exit, message: text.into(), help: None, report: true }
+        Self { report: true, ..Self::new(exit, text) }
     }
 
     /// The same failure with advice.

@@ -190,7 +190,7 @@ async fn a_refused_record_stops_the_task_with_its_position_before_it() {
     for _ in 0..2 {
         let failure = run(full(&broker, "t")).await.result.expect_err("refused");
         assert_eq!(failure.exit, Exit::Environment);
-        for part in ["topic from, partition 0, offset 0 and 9 more up to 9", "TOPIC_AUTHORIZATION_FAILED"] {
+        for part in ["topic from, partition 0, offset 0 and 9 more, up to offset 9", "TOPIC_AUTHORIZATION_FAILED"] {
             assert!(failure.message.contains(part), "{part} is not in {failure}");
         }
         assert_eq!(committed(&broker, &group("t"), "from", 1).await, [Some(0)]);
@@ -378,7 +378,7 @@ fn lines(input: Input, target: TargetSpec, on_bad_message: OnError) -> Job {
     Job {
         group: group("lines"),
         name: "lines".to_owned(),
-        source: SourceSpec::Lines(LinesFrom { input, on_bad_message }),
+        source: SourceSpec::Lines(LinesFrom { input, on_bad_message, positions: None }),
         target,
         timing: quick(),
     }

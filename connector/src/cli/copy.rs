@@ -6,6 +6,7 @@
 
 mod url;
 
+use std::fs::Metadata;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -14,11 +15,12 @@ use self::url::{SCHEME, TLS_SCHEME, Tls, Url, url};
 use super::run::Signals;
 use crate::config::model::{JsonlPath, OnError};
 use crate::exit::{Exit, Failure};
+use crate::file_id::{FileId, is_same_file};
 use crate::mode;
 use crate::progress::{Console, summary};
 use crate::source::jsonl::Input;
 use crate::source::kafka::Selection;
-use crate::target::jsonl::Existing;
+use crate::target::jsonl::{Existing, Purpose};
 use crate::target::kafka::Naming;
 use crate::task::{self, Ending, Job, JsonlTo, KafkaFrom, KafkaTo, LinesFrom, SourceSpec, TargetSpec, Timing};
 
@@ -58,7 +60,7 @@ pub async fn run(args: CopyArgs) -> Result<Exit, Failure> {
     console.clear();
     console.say(&summary(outcome.counts, outcome.elapsed));
     match outcome.result? {
-        Ending::Complete => Ok(Exit::Ok),
+        Ending::Complete | Ending::ReaderLeft => Ok(Exit::Ok),
         Ending::Interrupted => Ok(signals.first().unwrap_or(Exit::Interrupted)),
     }
 }
@@ -126,9 +128,7 @@ fn refused(mistakes: &[String]) -> Failure {
 
 fn refuse_loop(source: &Place, target: &Place) -> Result<(), Failure> {
     let loops = match (source, target) {
-        (Place::Path(JsonlPath::File(from)), Place::Path(JsonlPath::File(to))) => {
-            from == to || from.canonicalize().is_ok_and(|from| to.canonicalize().is_ok_and(|to| from == to))
-        }
+        (Place::Path(from), Place::Path(to)) => is_one_file(from, to),
         (Place::Kafka(from), Place::Kafka(to)) => {
             from.topic == to.topic && from.servers.iter().any(|server| to.servers.contains(server))
         }
@@ -140,11 +140,26 @@ fn refuse_loop(source: &Place, target: &Place) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Redirected ends count too: `ottla copy - - < x.jsonl >> x.jsonl` would never end.
+fn is_one_file(from: &JsonlPath, to: &JsonlPath) -> bool {
+    let of = |path: &JsonlPath, redirected: fn() -> Option<FileId>| match path {
+        JsonlPath::File(path) => std::fs::metadata(path).ok().filter(Metadata::is_file).as_ref().and_then(FileId::of),
+        JsonlPath::Stdio => redirected(),
+    };
+    let (one, other) = (of(from, FileId::of_stdin), of(to, FileId::of_stdout));
+    if one.is_some() && one == other {
+        return true;
+    }
+    matches!((from, to), (JsonlPath::File(from), JsonlPath::File(to)) if is_same_file(from, to))
+}
+
 fn source_spec(place: Place, bad: Option<OnError>) -> SourceSpec {
     match place {
-        Place::Path(path) => {
-            SourceSpec::Lines(LinesFrom { input: Input::from(&path), on_bad_message: bad.unwrap_or_default() })
-        }
+        Place::Path(path) => SourceSpec::Lines(LinesFrom {
+            input: Input::from(&path),
+            on_bad_message: bad.unwrap_or_default(),
+            positions: None,
+        }),
         Place::Kafka(url) => SourceSpec::Kafka(KafkaFrom {
             cluster: url.cluster(),
             on_bad_message: bad.unwrap_or(url.on_bad_message),
@@ -158,7 +173,7 @@ fn source_spec(place: Place, bad: Option<OnError>) -> SourceSpec {
 
 fn target_spec(place: Place, existing: Existing) -> TargetSpec {
     match place {
-        Place::Path(path) => TargetSpec::Jsonl(JsonlTo { path, existing }),
+        Place::Path(path) => TargetSpec::Jsonl(JsonlTo { path, existing, purpose: Purpose::Copy }),
         Place::Kafka(url) => TargetSpec::Kafka(KafkaTo {
             cluster: url.cluster(),
             naming: Naming::Fixed(url.topic),

@@ -21,7 +21,7 @@ use crate::mode::{Mode, group};
 use crate::progress::{Console, grouped, summary};
 use crate::source::jsonl::Input;
 use crate::source::kafka::Selection;
-use crate::target::jsonl::Existing;
+use crate::target::jsonl::{Existing, Purpose};
 use crate::target::kafka::Naming;
 use crate::task::{
     self, ClusterSpec, Ending, Job, JsonlTo, KafkaFrom, KafkaTo, LinesFrom, Outcome, Shutdown, SourceSpec, TargetSpec,
@@ -98,7 +98,11 @@ fn send(servers: &[String]) -> Job {
     Job {
         name: "send".to_owned(),
         group: group("send"),
-        source: SourceSpec::Lines(LinesFrom { input: Input::Memory(ORDERS), on_bad_message: OnError::Stop }),
+        source: SourceSpec::Lines(LinesFrom {
+            input: Input::Memory(ORDERS),
+            on_bad_message: OnError::Stop,
+            positions: None,
+        }),
         target: TargetSpec::Kafka(KafkaTo {
             cluster: cluster(servers),
             naming: Naming::Fixed(TOPIC.to_owned()),
@@ -123,7 +127,11 @@ fn sync(servers: &[String], file: &Path) -> Job {
             command: String::new(),
             on_bad_message: OnError::Stop,
         }),
-        target: TargetSpec::Jsonl(JsonlTo { path: JsonlPath::File(file.to_owned()), existing: Existing::Overwrite }),
+        target: TargetSpec::Jsonl(JsonlTo {
+            path: JsonlPath::File(file.to_owned()),
+            existing: Existing::Overwrite,
+            purpose: Purpose::Copy,
+        }),
         timing: Timing::default(),
     }
 }
@@ -131,7 +139,7 @@ fn sync(servers: &[String], file: &Path) -> Job {
 async fn step(job: Job, console: &Arc<Console>, shutdown: &Shutdown) -> Result<Outcome, Failure> {
     let mut outcome = task::run(job, Arc::clone(console), shutdown.clone()).await;
     match std::mem::replace(&mut outcome.result, Ok(Ending::Complete))? {
-        Ending::Complete => Ok(outcome),
+        Ending::Complete | Ending::ReaderLeft => Ok(outcome),
         Ending::Interrupted => Err(Failure::new(Exit::Interrupted, "the demonstration was interrupted")),
     }
 }

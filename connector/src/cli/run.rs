@@ -34,6 +34,9 @@ pub struct RunArgs {
     /// was deleted and created again, or whose unread records retention has removed.
     #[arg(long, value_name = "TOPIC")]
     from_earliest: Vec<String>,
+    /// Let this task forget the position in its source file and begin at the first line; can be given again.
+    #[arg(long, value_name = "TASK")]
+    from_start: Vec<String>,
     /// End with exit code 5 if records were skipped.
     #[arg(long)]
     strict: bool,
@@ -46,7 +49,9 @@ pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
     let signals = Signals::watch()?;
     let embedded = embedded_broker(&config, &tasks).await?;
     let addresses = embedded.as_ref().map(DevBroker::bootstrap).unwrap_or_default();
-    let jobs = tasks.iter().map(|task| Job::from_config(&config, task, &addresses)).collect::<Result<Vec<_>, _>>()?;
+    let mut jobs =
+        tasks.iter().map(|task| Job::from_config(&config, task, &addresses)).collect::<Result<Vec<_>, _>>()?;
+    begin_again(&mut jobs, &args.from_start, &config)?;
     let jobs: Vec<_> = jobs.into_iter().map(|job| job.from_earliest(&args.from_earliest)).collect();
     let waits = waits(&config, &tasks);
     let console = Console::stderr();
@@ -58,6 +63,21 @@ pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
         broker.shutdown().await;
     }
     Ok(report(&outcomes, &console, args.strict))
+}
+
+/// `--from-start TASK`.
+fn begin_again(jobs: &mut [Job], names: &[String], config: &Config) -> Result<(), Failure> {
+    for name in names {
+        match jobs.iter_mut().find(|job| job.name == *name) {
+            Some(job) => job.begin_again()?,
+            None if config.tasks.contains_key(name) => {
+                return Err(Failure::usage(format!("--from-start {name}: that task is not among those that run"))
+                    .with_help("name it among the tasks, too"));
+            }
+            None => return Err(no_such_task(config, name)),
+        }
+    }
+    Ok(())
 }
 
 /// The tasks named, in their order; all of them if none is named.
@@ -189,6 +209,7 @@ fn report(outcomes: &[Outcome], console: &Console, strict: bool) -> Exit {
         let how = match &outcome.result {
             Ok(Ending::Complete) => "complete",
             Ok(Ending::Interrupted) => "ended on request, positions committed",
+            Ok(Ending::ReaderLeft) => "ended, since the reader of its output left",
             Err(_) => "stopped",
         };
         console.say(&format!("{}: {how}; {}", outcome.name, summary(outcome.counts, outcome.elapsed)));

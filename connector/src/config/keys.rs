@@ -118,6 +118,17 @@ const KEYS: &[Key] = &[
     },
     Key {
         section: Section::File,
+        name: "state_dir",
+        kinds: ANY,
+        original: "",
+        words: &[],
+        absent: Absent::Default("\".ottla\""),
+        about: "the directory in which tasks keep the positions of file sources; a relative path from the config file's directory",
+        also: &["state_directory", "data_dir", "state", "positions"],
+        also_words: &[],
+    },
+    Key {
+        section: Section::File,
         name: "shutdown_timeout",
         kinds: ANY,
         original: "",

@@ -25,7 +25,7 @@ pub mod topics;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -42,6 +42,9 @@ use crate::exit::Failure;
 
 /// The largest config file that is read, in bytes.
 const FILE_LIMIT: u64 = 1024 * 1024;
+
+/// The default of `state_dir`, beside the config file.
+const STATE_DIR: &str = ".ottla";
 
 /// The longest name of a connection or task, in characters. Names become part of consumer group names.
 const NAME_LIMIT: usize = 100;
@@ -137,6 +140,7 @@ fn read_document(reader: &mut Reader<'_>, file: &Path, document: &DeTable<'_>) -
     // Good connections and tasks are checked against each other even when others are broken.
     let config = Config {
         file: file.to_owned(),
+        state_dir: state_dir(reader, file, document),
         connections: read.into_iter().flatten().map(|read| (read.name.clone(), read)).collect(),
         tasks: BTreeMap::new(),
         shutdown_timeout,
@@ -145,6 +149,20 @@ fn read_document(reader: &mut Reader<'_>, file: &Path, document: &DeTable<'_>) -
     task::check(reader, &config, &tasks);
     let tasks = tasks.into_iter().map(|placed| (placed.task.name.clone(), placed.task)).collect();
     Config { tasks, ..config }
+}
+
+/// The directory that tasks keep their state in: a relative path starts at the config file's own directory, so that it
+/// is the same wherever the command is started.
+fn state_dir(reader: &mut Reader<'_>, file: &Path, document: &DeTable<'_>) -> PathBuf {
+    let beside = |path: &str| file.parent().unwrap_or(Path::new("")).join(path);
+    let stated = document.get("state_dir").and_then(|value| reader.filled_text("state_dir", value));
+    let Some(text) = stated else { return beside(STATE_DIR) };
+    let path = beside(&text.value);
+    if path.exists() && !path.is_dir() {
+        let message = format!("`state_dir` has to name a directory, and {} is none", text.quoted());
+        reader.push(Mistake::error(text.at, message).help("name a directory; it is made if it does not exist"));
+    }
+    path
 }
 
 /// One named table below `[connections]` or `[tasks]`.

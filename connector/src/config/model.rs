@@ -19,6 +19,8 @@ use crate::secret::Secret;
 pub struct Config {
     /// The file it was read from, as given by the user.
     pub file: PathBuf,
+    /// Where tasks keep what they have to remember on this machine: the positions of file sources.
+    pub state_dir: PathBuf,
     /// The connections by name.
     pub connections: BTreeMap<String, Connection>,
     /// The tasks by name. Their `source` and `target` are keys of `connections`.

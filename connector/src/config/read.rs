@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
         let near = nearest_key(name, &keys_of(table));
         let free = near.filter(|key| !table.fields.contains_key(key.name));
         self.push(match (near, free) {
-            (Some(key), _) if section == Section::File && key.name != "shutdown_timeout" => {
+            (Some(key), _) if matches!(key.name, "connections" | "tasks") => {
                 mistake.help(format!("write `[{}.NAME]`", key.name))
             }
             (_, Some(key)) => mistake.help(format!("write `{}`", key.name)),

@@ -1,6 +1,5 @@
 //! `[tasks.NAME]`, and what a task asks of its two connections.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::keys::{self, Section};
@@ -8,6 +7,7 @@ use super::mistake::{Mistake, shown};
 use super::model::{Bootstrap, Config, Connection, Jsonl, JsonlPath, Kafka, Kind, Mode, Task};
 use super::nearest::nearest;
 use super::read::{Reader, Table};
+use crate::file_id::is_same_file;
 use crate::mode;
 
 pub(super) const MODES: [(&str, Mode); 3] =
@@ -134,13 +134,39 @@ fn check_pair(reader: &mut Reader<'_>, placed: &Placed, source: &Connection, tar
             Mistake::error(at, format!("lines have no topic, and `topics` of `{}` does not name one", target.name))
                 .help("give the target connection a plain topic name: topics = \"orders\""),
         ),
-        (Kind::Jsonl(from), Kind::Jsonl(to)) if from == to && from.path != JsonlPath::Stdio => Some(
+        (Kind::Jsonl(from), Kind::Jsonl(to)) if is_one_file(from, to) => Some(
             Mistake::error(at, format!("the task would write the file it reads: `{}`", shown(&from.path.to_string())))
                 .help("write to another file"),
         ),
         _ => None,
     };
     reader.mistakes.extend(mistake);
+    if let Kind::Jsonl(from) = &source.kind {
+        reader.mistakes.extend(unfollowable(from, placed));
+    }
+}
+
+fn is_one_file(one: &Jsonl, other: &Jsonl) -> bool {
+    match (&one.path, &other.path) {
+        (JsonlPath::File(one), JsonlPath::File(other)) => is_same_file(one, other),
+        _ => false,
+    }
+}
+
+/// What has no positions cannot be gone on with.
+fn unfollowable(from: &Jsonl, placed: &Placed) -> Option<Mistake> {
+    let what = match &from.path {
+        JsonlPath::Stdio => "standard input".to_owned(),
+        JsonlPath::File(path) if std::fs::metadata(path).is_ok_and(|about| !about.is_file()) => {
+            format!("`{}`, which is no regular file,", shown(&path.to_string_lossy()))
+        }
+        JsonlPath::File(_) => return None,
+    };
+    if placed.task.mode == Mode::Full {
+        return None;
+    }
+    let message = format!("{what} has no positions for mode \"{}\"", placed.task.mode);
+    Some(Mistake::error(placed.source_at.clone(), message).help("write mode = \"full\": it is read to its end"))
 }
 
 /// A task that reads what it writes would never come to an end of it.
@@ -176,7 +202,7 @@ fn same_cluster(one: &Bootstrap, other: &Bootstrap) -> bool {
 
 /// A file has one writer, and standard input one reader: two tasks would tear each other's lines apart.
 fn check_shared_files(reader: &mut Reader<'_>, config: &Config, tasks: &[Placed]) {
-    let mut written: BTreeMap<&std::path::Path, &str> = BTreeMap::new();
+    let mut written: Vec<(&std::path::Path, &str)> = Vec::new();
     let mut reads_stdin: Option<&str> = None;
     for placed in tasks {
         let name = placed.task.name.as_str();
@@ -186,13 +212,19 @@ fn check_shared_files(reader: &mut Reader<'_>, config: &Config, tasks: &[Placed]
             let message = format!("the task `{other}` reads standard input already");
             reader.push(Mistake::error(placed.source_at.clone(), message).help("one task at most can read `-`"));
         }
-        if let Some(Jsonl { path: JsonlPath::File(path) }) = jsonl(config, &placed.task.target)
-            && let Some(other) = written.insert(path, name)
-        {
+        let Some(Jsonl { path: JsonlPath::File(path) }) = jsonl(config, &placed.task.target) else { continue };
+        let other = written.iter().find(|(other, _)| is_same_file(path, other)).map(|(_, name)| *name);
+        written.push((path, name));
+        if let Some(other) = other.filter(|_| !is_device(path)) {
             let message = format!("the task `{other}` writes the same file `{}`", shown(&path.to_string_lossy()));
             reader.push(Mistake::error(placed.target_at.clone(), message).help("give each task a file of its own"));
         }
     }
+}
+
+/// `/dev/null` takes the lines of any number of tasks.
+fn is_device(path: &std::path::Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir())
 }
 
 fn jsonl<'c>(config: &'c Config, name: &str) -> Option<&'c Jsonl> {

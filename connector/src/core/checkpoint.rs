@@ -116,6 +116,14 @@ impl Checkpoint {
         Span { lane, number: track.first + track.open.len() as u64 - 1 }
     }
 
+    /// The position behind a span, where it was not known when it was opened. Only before
+    /// [`finish`](Checkpoint::finish).
+    pub fn ends_at(&mut self, span: Span, next: i64) {
+        if let Some(open) = self.open(span) {
+            open.next = next;
+        }
+    }
+
     /// One more acknowledgement belongs to the span. Only before [`finish`](Checkpoint::finish).
     pub fn hold(&mut self, span: Span) {
         if let Some(open) = self.open(span) {

@@ -4,16 +4,23 @@
 //! the chunk it came in; only one that goes over a chunk's end is copied. Lines end with LF or CR LF, the last one may
 //! have no end. Blank lines are no records. A UTF-8 byte order mark at the very beginning is passed.
 //!
-//! A file is read from its beginning each time: it has no group that could keep a position, so the incremental modes
-//! are refused for it, and a `full` run that is started again sends every line again.
+//! Where in a file a task is, and what happens when the file is rotated, is the business of
+//! [`file_position`](super::file_position).
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+#[cfg(unix)]
+use tokio::io::AsyncReadExt as _;
+#[cfg(unix)]
+use tokio::net::unix::pipe;
 
 use tokio::task::JoinHandle;
 
-use crate::config::model::JsonlPath;
+use super::sniff::{self, Foreign};
+use crate::config::model::{JsonlPath, OnError};
 use crate::event::Origin;
 use crate::exit::Failure;
 
@@ -62,14 +69,27 @@ pub struct Chunk {
     bytes: Vec<u8>,
 }
 
-type Reading = JoinHandle<(Box<dyn Read + Send>, io::Result<Vec<u8>>)>;
+type Reader = Box<dyn Read + Send>;
+
+/// What the next chunk comes from.
+enum Reading {
+    /// A thread that reads it.
+    Thread(JoinHandle<(Reader, io::Result<Vec<u8>>)>),
+    /// A named pipe, for which no thread waits.
+    #[cfg(unix)]
+    Pipe(pipe::Receiver),
+    /// Nothing: the end was met, where a file can grow.
+    End(Reader),
+    /// Nothing any more.
+    Over,
+}
 
 /// Reads an input chunk by chunk, one ahead.
 pub struct Chunks {
     name: String,
     /// The bytes there are in all, where that is known.
     total: Option<u64>,
-    reading: Option<Reading>,
+    reading: Reading,
     spare: Vec<u8>,
 }
 
@@ -83,22 +103,53 @@ impl Chunks {
     /// Opens an input and begins to read it. To be called within a Tokio runtime.
     ///
     /// # Errors
-    /// Exit 3: the file cannot be opened.
-    pub fn open(input: &Input) -> Result<Self, Failure> {
-        let (name, total, reader): (_, _, Box<dyn Read + Send>) = match input {
+    /// Exit 3: the file cannot be opened. Exit 4: it is a file of another kind, such as a compressed one.
+    pub fn open(input: &Input, on_bad_message: OnError) -> Result<Self, Failure> {
+        let (name, total, reader): (_, _, Reader) = match input {
             Input::File(path) => {
+                #[cfg(unix)]
+                if is_fifo(path) {
+                    return Self::open_fifo(path);
+                }
                 let (file, total) = open_file(path)?;
+                if total.is_some() {
+                    refuse_foreign(&file, path, on_bad_message)?;
+                }
                 (path.display().to_string(), total, Box::new(file))
             }
             Input::Stdin => ("standard input".to_owned(), None, Box::new(io::stdin())),
             Input::Memory(bytes) => ("the shipped orders".to_owned(), Some(bytes.len() as u64), Box::new(*bytes)),
         };
-        Ok(Self {
-            name,
-            total,
-            reading: Some(read(reader, Vec::with_capacity(CHUNK))),
-            spare: Vec::with_capacity(CHUNK),
-        })
+        Ok(Self::new(name, total, reader))
+    }
+
+    /// Reads an open file from `offset` on, up to `end` if it is given.
+    ///
+    /// # Errors
+    /// Exit 3: the file cannot be read there.
+    pub fn of_file(path: &Path, file: &Arc<File>, offset: u64, end: Option<u64>) -> Result<Self, Failure> {
+        let mut reader = Arc::clone(file);
+        reader.seek(SeekFrom::Start(offset)).map_err(|error| cannot_read(path, &error))?;
+        let length = end.map(|end| end.saturating_sub(offset));
+        let reader: Reader = match length {
+            Some(length) => Box::new(reader.take(length)),
+            None => Box::new(reader),
+        };
+        Ok(Self::new(path.display().to_string(), length, reader))
+    }
+
+    /// A named pipe: read until its last writer has closed it. Opening it the plain way would wait for a writer, deaf to
+    /// signals.
+    #[cfg(unix)]
+    fn open_fifo(path: &Path) -> Result<Self, Failure> {
+        let pipe = pipe::OpenOptions::new().open_receiver(path).map_err(|error| cannot_read(path, &error))?;
+        let spare = Vec::with_capacity(CHUNK);
+        Ok(Self { name: path.display().to_string(), total: None, reading: Reading::Pipe(pipe), spare })
+    }
+
+    fn new(name: String, total: Option<u64>, reader: Reader) -> Self {
+        let reading = Reading::Thread(read(reader, Vec::with_capacity(CHUNK)));
+        Self { name, total, reading, spare: Vec::with_capacity(CHUNK) }
     }
 
     /// How many bytes there are in all, if that is known.
@@ -111,16 +162,39 @@ impl Chunks {
     /// # Errors
     /// Exit 3: reading failed.
     pub async fn next(&mut self) -> Result<Option<Chunk>, Failure> {
-        let Some(reading) = &mut self.reading else { return Ok(None) };
-        let finished = reading.await;
-        self.reading = None;
+        let thread = match &mut self.reading {
+            Reading::Thread(thread) => thread,
+            #[cfg(unix)]
+            Reading::Pipe(pipe) => {
+                let mut bytes = std::mem::take(&mut self.spare);
+                bytes.clear();
+                bytes.reserve(CHUNK);
+                let got = pipe.read_buf(&mut bytes).await;
+                let got =
+                    got.map_err(|error| Failure::environment(format!("{} cannot be read on: {error}", self.name)))?;
+                return Ok((got > 0).then_some(Chunk { bytes }));
+            }
+            Reading::End(_) | Reading::Over => return Ok(None),
+        };
+        let finished = thread.await;
+        self.reading = Reading::Over;
         let (reader, bytes) = finished.map_err(|error| self.failed(&error))?;
         let bytes = bytes.map_err(|error| self.failed(&error))?;
         if bytes.is_empty() {
+            self.spare = bytes;
+            self.reading = Reading::End(reader);
             return Ok(None);
         }
-        self.reading = Some(read(reader, std::mem::take(&mut self.spare)));
+        self.reading = Reading::Thread(read(reader, std::mem::take(&mut self.spare)));
         Ok(Some(Chunk { bytes }))
+    }
+
+    /// Reads on after the end was met: the file has grown.
+    pub fn read_on(&mut self) {
+        match std::mem::replace(&mut self.reading, Reading::Over) {
+            Reading::End(reader) => self.reading = Reading::Thread(read(reader, std::mem::take(&mut self.spare))),
+            other => self.reading = other,
+        }
     }
 
     /// Gives a chunk's memory back for the one after the next.
@@ -133,13 +207,22 @@ impl Chunks {
     }
 }
 
-fn open_file(path: &Path) -> Result<(File, Option<u64>), Failure> {
-    let cannot = |error: io::Error| {
-        Failure::environment(format!("{} cannot be read: {error}", path.display()))
-            .with_help("give the path of a file with one JSON object a line")
-    };
-    let file = File::open(path).map_err(cannot)?;
-    let about = file.metadata().map_err(cannot)?;
+pub(super) fn cannot_read(path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::environment(format!("{} cannot be read: {error}", path.display()))
+        .with_help("give the path of a file with one JSON object a line")
+}
+
+/// Is there a named pipe?
+#[cfg(unix)]
+pub fn is_fifo(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    std::fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo())
+}
+
+/// Opens a file to read; its length if it is a regular one.
+pub(super) fn open_file(path: &Path) -> Result<(File, Option<u64>), Failure> {
+    let file = File::open(path).map_err(|error| cannot_read(path, &error))?;
+    let about = file.metadata().map_err(|error| cannot_read(path, &error))?;
     if about.is_dir() {
         return Err(Failure::environment(format!("{} is a directory", path.display()))
             .with_help("give the path of a file with one JSON object a line"));
@@ -147,7 +230,45 @@ fn open_file(path: &Path) -> Result<(File, Option<u64>), Failure> {
     Ok((file, about.is_file().then_some(about.len())))
 }
 
-fn read(mut reader: Box<dyn Read + Send>, mut bytes: Vec<u8>) -> Reading {
+/// Looks at the beginning of a regular file, and leaves it at its beginning.
+///
+/// # Errors
+/// Exit 4: it holds something else than lines.
+pub fn refuse_foreign(mut file: &File, path: &Path, on_bad_message: OnError) -> Result<(), Failure> {
+    let cannot = |error: io::Error| cannot_read(path, &error);
+    let mut start = Vec::new();
+    file.seek(SeekFrom::Start(0)).map_err(cannot)?;
+    file.take(sniff::WINDOW as u64).read_to_end(&mut start).map_err(cannot)?;
+    file.seek(SeekFrom::Start(0)).map_err(cannot)?;
+    let whole = start.len() < sniff::WINDOW;
+    refuse_foreign_bytes(&start, whole, &Origin::File(path.to_owned()), on_bad_message)
+}
+
+/// Looks at the first bytes of an input.
+///
+/// # Errors
+/// Exit 4: it holds something else than lines.
+pub fn refuse_foreign_bytes(
+    start: &[u8],
+    whole: bool,
+    origin: &Origin,
+    on_bad_message: OnError,
+) -> Result<(), Failure> {
+    match sniff::look(start, whole) {
+        // Text with commas may be what `skip` is there for.
+        Some(Foreign::Csv) if on_bad_message == OnError::Skip => Ok(()),
+        Some(foreign) => {
+            let path = match origin {
+                Origin::File(path) => Some(path.display().to_string()),
+                _ => None,
+            };
+            Err(foreign.failure(&origin.to_string(), path.as_deref()))
+        }
+        None => Ok(()),
+    }
+}
+
+fn read(mut reader: Reader, mut bytes: Vec<u8>) -> JoinHandle<(Reader, io::Result<Vec<u8>>)> {
     tokio::task::spawn_blocking(move || {
         bytes.clear();
         bytes.resize(CHUNK, 0);
@@ -175,6 +296,11 @@ impl Chunk {
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// Cuts chunks into lines. Keeps nothing but the beginning of a line whose end has not come yet.
@@ -183,12 +309,33 @@ pub struct Lines {
     carry: Vec<u8>,
     /// How many lines have been lent, blank ones counted.
     number: i64,
+    /// The bytes of everything that was cut, and of the carried beginning.
+    taken: u64,
+    /// The input begins behind the last byte of a line that was lent without its line break.
+    in_line: bool,
 }
 
-/// A line that goes on for longer than [`LINE_LIMIT`].
+/// What is wrong with a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the line is longer than {} MiB", LINE_LIMIT >> 20)]
-pub struct TooLong;
+pub enum LineFault {
+    /// It goes on for longer than [`LINE_LIMIT`].
+    #[error("the line is longer than {} MiB", LINE_LIMIT >> 20)]
+    TooLong,
+    /// It was sent when it had no line break, and has grown since.
+    #[error("the line was sent when it was the last one, without a line break, and has become longer since")]
+    Grown,
+}
+
+/// A place between two lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LinePosition {
+    /// Bytes before it.
+    pub offset: u64,
+    /// Lines before it, blank ones counted.
+    pub line: i64,
+    /// The last one of them had no line break; if one comes, it belongs to that line.
+    pub in_line: bool,
+}
 
 /// What came of one look for a line.
 #[derive(Debug, PartialEq, Eq)]
@@ -209,25 +356,59 @@ pub struct Cutter<'a> {
 }
 
 impl Lines {
+    /// Begins at a position.
+    pub fn at(position: LinePosition) -> Self {
+        let number = position.line - i64::from(position.in_line);
+        Self { carry: Vec::new(), number, taken: position.offset, in_line: position.in_line }
+    }
+
     /// How many lines have been lent so far.
     pub fn number(&self) -> i64 {
         self.number
     }
 
+    /// The bytes of everything that was cut.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// The place behind the last whole line.
+    pub fn position(&self) -> LinePosition {
+        if self.in_line {
+            // Nothing but the rest of a line that counts already.
+            return LinePosition { offset: self.taken - self.carry.len() as u64, line: self.number + 1, in_line: true };
+        }
+        LinePosition { offset: self.taken - self.carry.len() as u64, line: self.number, in_line: false }
+    }
+
     /// Begins to cut a chunk.
     pub fn cut<'a>(&'a mut self, chunk: &'a Chunk) -> Cutter<'a> {
+        self.taken += chunk.bytes.len() as u64;
         Cutter { lines: self, rest: &chunk.bytes, lent: false }
     }
 
     /// The last line, if the input ended without a line break.
-    pub fn last(&mut self) -> Option<(i64, &[u8])> {
-        if self.carry.is_empty() {
-            return None;
-        }
+    ///
+    /// # Errors
+    /// It is the rest of a line that was lent before.
+    pub fn last(&mut self) -> Result<Option<(i64, &[u8])>, LineFault> {
         let number = self.number;
+        if self.carry.is_empty() {
+            return Ok(None);
+        }
+        if self.in_line {
+            return if is_blank(trimmed(&self.carry, number)) { Ok(None) } else { Err(LineFault::Grown) };
+        }
         self.number += 1;
         let line = trimmed(&self.carry, number);
-        (!is_blank(line)).then_some((number, line))
+        Ok((!is_blank(line)).then_some((number, line)))
+    }
+
+    /// The end of the input, after [`Lines::last`] was handed over.
+    pub fn end(&self) -> LinePosition {
+        let in_line = !self.carry.is_empty() || self.in_line;
+        let line = self.number + i64::from(self.in_line);
+        LinePosition { offset: self.taken, line, in_line }
     }
 }
 
@@ -235,15 +416,15 @@ impl Cutter<'_> {
     /// The next line that is not blank.
     ///
     /// # Errors
-    /// The line has no end within [`LINE_LIMIT`].
-    pub fn line(&mut self) -> Result<Cut<'_>, TooLong> {
+    /// The line has no end within [`LINE_LIMIT`], or is the rest of one that was lent before.
+    pub fn line(&mut self) -> Result<Cut<'_>, LineFault> {
         if std::mem::take(&mut self.lent) {
             self.lines.carry.clear();
         }
         loop {
             let Some(end) = find_line_break(self.rest) else {
                 if self.lines.carry.len() + self.rest.len() > LINE_LIMIT {
-                    return Err(TooLong);
+                    return Err(LineFault::TooLong);
                 }
                 self.lines.carry.extend_from_slice(self.rest);
                 self.rest = &[];
@@ -253,6 +434,14 @@ impl Cutter<'_> {
             self.rest = rest;
             let number = self.lines.number;
             self.lines.number += 1;
+            if std::mem::take(&mut self.lines.in_line) {
+                self.lines.carry.extend_from_slice(line);
+                if !is_blank(trimmed(&self.lines.carry, number)) {
+                    return Err(LineFault::Grown);
+                }
+                self.lines.carry.clear();
+                continue;
+            }
             if self.lines.carry.is_empty() {
                 let line = trimmed(line, number);
                 if !is_blank(line) {
@@ -312,7 +501,7 @@ mod tests {
                 found.push((number, line.to_vec()));
             }
         }
-        if let Some((number, line)) = lines.last() {
+        if let Some((number, line)) = lines.last().expect("a line of its own") {
             found.push((number, line.to_vec()));
         }
         found
@@ -345,7 +534,7 @@ mod tests {
         for _ in 0..4 {
             assert_eq!(lines.cut(&chunk).line(), Ok(Cut::Empty));
         }
-        assert_eq!(lines.cut(&chunk).line(), Err(TooLong));
+        assert_eq!(lines.cut(&chunk).line(), Err(LineFault::TooLong));
     }
 
     proptest! {
@@ -378,7 +567,7 @@ mod tests {
         let path = directory.path().join("in.jsonl");
         let text: Vec<u8> = (0..60_000).flat_map(|n| format!("{{\"n\":{n}}}\n").into_bytes()).collect();
         std::fs::write(&path, &text).expect("written");
-        let mut chunks = Chunks::open(&Input::File(path)).expect("opened");
+        let mut chunks = Chunks::open(&Input::File(path), OnError::Stop).expect("opened");
         assert_eq!(chunks.total(), Some(text.len() as u64));
         let (mut lines, mut count) = (Lines::default(), 0);
         while let Some(chunk) = chunks.next().await.expect("read") {
@@ -389,12 +578,12 @@ mod tests {
             }
             chunks.recycle(chunk);
         }
-        assert_eq!((count, lines.last()), (60_000, None));
+        assert_eq!((count, lines.last()), (60_000, Ok(None)));
     }
 
     #[tokio::test]
     async fn a_file_that_is_not_there_is_named() {
-        let failure = Chunks::open(&Input::File("no/such.jsonl".into())).expect_err("not there");
+        let failure = Chunks::open(&Input::File("no/such.jsonl".into()), OnError::Stop).expect_err("not there");
         assert!(failure.message.contains("no/such.jsonl"), "{failure}");
         assert_eq!(failure.exit, crate::exit::Exit::Environment);
     }

@@ -1,32 +1,47 @@
-//! JSON objects as lines of a file or of standard output.
+//! JSON objects as lines of a file, of a pipe or of standard output.
 //!
 //! - A value is written as the bytes it came as, and a line break. Line breaks between its tokens become blanks: a JSON
 //!   object has none inside its strings, so only white space changes, and a line stays a line.
 //! - Keys, headers and times have no place in a line. A deletion (a record without a value) leaves no line; it is
 //!   counted.
-//! - A file is appended to, created where it is missing. What is written counts as written once it is flushed and synced
-//!   to disk; standard output once the reader has taken it.
+//! - A file is appended to, created where it is missing. What is written counts as written once it is synced to disk in
+//!   the file that the path names at that moment (`file`). A file that is replaced is replaced when the new one is
+//!   complete (`beside`).
+//! - A pipe, named or behind standard output, has what its reader has taken out of it (`pipe`). Other devices have what
+//!   the system took.
 //! - A writer that was killed in the middle of a line leaves its beginning behind. The next one finds it: the beginning
 //!   of an object is cut off (its record was never committed and is written again), a whole object without its line
-//!   break gets one. Any other end without a line break is not ours, and the file is refused.
+//!   break gets one. Any other end without a line break is not ours, and the file is refused (`repair`).
 //! - A file has one writer at a time, which holds its lock.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+mod beside;
+mod file;
+#[cfg(unix)]
+mod pipe;
+mod repair;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::Path;
 
 use tokio::task::JoinHandle;
 
+use self::beside::Replacement;
+use self::file::{Moved, OutFile, cannot_write};
+#[cfg(unix)]
+use self::pipe::OutPipe;
+pub use self::repair::Repair;
 use super::{Push, Settled, Ticket};
 use crate::config::model::JsonlPath;
 use crate::core::checkpoint::{Checkpoint, Span};
 use crate::event::Event;
 use crate::exit::Failure;
-use crate::format::{self, Fault};
-use crate::source::jsonl::LINE_LIMIT;
+use crate::file_id::FileId;
 
 /// How much is gathered before it is written.
 const CHUNK: usize = 256 << 10;
+
+const STDOUT: &str = "standard output";
 
 /// What to do with a file that holds something already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,19 +49,20 @@ pub enum Existing {
     /// Write behind its last line.
     #[default]
     Append,
-    /// Replace it.
+    /// Replace it when the new one is complete. For a run that keeps no positions.
     Overwrite,
     /// Leave it alone: an error.
     Refuse,
 }
 
-/// What was done about the end of a file that was appended to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Repair {
-    /// The beginning of an object, this many bytes long, was cut off.
-    Cut(u64),
-    /// The last line was whole and got its line break.
-    Ended,
+/// What the writing is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// A task that commits positions and goes on after them at its next start.
+    #[default]
+    Task,
+    /// A copy, which has to be whole when it ends.
+    Copy,
 }
 
 /// Writes lines.
@@ -60,44 +76,76 @@ pub struct JsonlTarget {
     spare: Vec<u8>,
     /// Spans with lines that are not synced yet, and how many lines.
     held: Vec<(Span, u64)>,
-    repair: Option<Repair>,
+    /// Are there lines at all?
+    empty: bool,
+    purpose: Purpose,
+    notes: Vec<String>,
 }
 
 #[derive(Debug)]
 enum Sink {
-    /// A regular file, which can be synced.
-    File(File),
-    /// A device or pipe with a name.
-    Stream(File),
-    Stdout,
+    /// A regular file.
+    File(OutFile),
+    /// A regular file that replaces another one at the end.
+    Beside(Replacement),
+    /// A pipe with or without a name.
+    #[cfg(unix)]
+    Pipe(OutPipe),
+    /// A device, or what standard output is.
+    Stream(Stream),
 }
 
-type Written = (Sink, Vec<u8>, io::Result<()>);
+/// Something that takes bytes and has no file of its own.
+#[derive(Debug)]
+struct Stream {
+    file: File,
+    name: String,
+    /// It is a regular file, which can be synced.
+    sync: bool,
+}
+
+/// What a write gives back: the sink, the buffer, and what the user has to know.
+type Written = (Sink, Vec<u8>, Result<Option<String>, Failure>);
 
 impl JsonlTarget {
-    /// Opens the file, or takes standard output.
+    /// Opens the file, or takes standard output. `say` is told what it waits for. Cancel safe.
     ///
     /// # Errors
     /// Exit 3: it cannot be opened, another process writes it, or its end is not ours to repair. Exit 2: it holds
     /// something and `existing` says to leave it alone.
-    pub async fn open(path: &JsonlPath, existing: Existing) -> Result<Self, Failure> {
-        let (name, sink, repair) = match path {
-            JsonlPath::Stdio => ("standard output".to_owned(), Sink::Stdout, None),
+    pub async fn open(
+        path: &JsonlPath,
+        existing: Existing,
+        purpose: Purpose,
+        say: &(dyn Fn(&str) + Sync),
+    ) -> Result<Self, Failure> {
+        let mut notes = Vec::new();
+        let (name, sink) = match path {
+            JsonlPath::Stdio => (STDOUT.to_owned(), stdout()?),
             JsonlPath::File(path) => {
-                let (name, path) = (path.display().to_string(), path.clone());
-                let opened = tokio::task::spawn_blocking(move || open_file(&path, existing)).await;
-                let (sink, repair) = opened.map_err(|error| Failure::internal(format!("{name}: {error}")))??;
-                (name, sink, repair)
+                let (sink, note) = open_path(path, existing, purpose, say).await?;
+                notes.extend(note);
+                (path.display().to_string(), sink)
             }
         };
         let buffer = || Vec::with_capacity(CHUNK + CHUNK / 4);
         let (buffer, spare) = (buffer(), buffer());
-        Ok(Self { name, sink: Some(sink), writing: None, buffer, spare, held: Vec::new(), repair })
+        let (writing, held, empty) = (None, Vec::new(), true);
+        Ok(Self { name, sink: Some(sink), writing, buffer, spare, held, empty, purpose, notes })
     }
 
-    /// What was done about the end of the file when it was opened.
-    pub fn repair(&self) -> Option<Repair> {
-        self.repair
+    /// The regular file that is written to, if it is one and its lines go into it at once.
+    pub fn file_id(&self) -> Option<FileId> {
+        match self.sink.as_ref()? {
+            Sink::File(file) => file.id(),
+            Sink::Stream(stream) if stream.sync => stream.file.metadata().ok().as_ref().and_then(FileId::of),
+            _ => None,
+        }
+    }
+
+    /// What happened to the file that the user has to know, since the last call.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 
     #[inline]
@@ -125,10 +173,7 @@ impl JsonlTarget {
     /// Hands the full buffer to another thread and goes on with the other one.
     pub(super) async fn make_room(&mut self) -> Result<(), Failure> {
         self.written().await?;
-        let Some(sink) = self.sink.take() else { return Err(self.broken()) };
-        let full = std::mem::replace(&mut self.buffer, std::mem::take(&mut self.spare));
-        self.writing = Some(tokio::task::spawn_blocking(move || write(sink, full, false)));
-        Ok(())
+        self.hand_over(false)
     }
 
     pub(super) fn unsettled(&self) -> usize {
@@ -140,13 +185,39 @@ impl JsonlTarget {
             return Ok(());
         }
         self.written().await?;
-        let Some(sink) = self.sink.take() else { return Err(self.broken()) };
-        let rest = std::mem::replace(&mut self.buffer, std::mem::take(&mut self.spare));
-        self.writing = Some(tokio::task::spawn_blocking(move || write(sink, rest, true)));
+        self.hand_over(true)?;
         self.written().await?;
         for (span, lines) in self.held.drain(..) {
             each(Settled { span, written: lines, refused: None });
         }
+        Ok(())
+    }
+
+    /// Everything is written and settled, and the run was a good one: looks a last time at the file of a copy, puts a
+    /// new file in the place of the old one.
+    pub(super) async fn complete(&mut self) -> Result<(), Failure> {
+        self.written().await?;
+        let Some(sink) = self.sink.take() else { return Err(self.broken()) };
+        let (name, empty) = (self.name.clone(), self.empty);
+        let (sink, note) = match sink {
+            Sink::File(file) if self.purpose == Purpose::Copy => blocking(&name, move || last_look(file)).await?,
+            Sink::Beside(new) => blocking(&name, move || put_in_place(new, empty)).await?,
+            other => (other, None),
+        };
+        self.sink = Some(sink);
+        self.notes.extend(note);
+        Ok(())
+    }
+
+    fn hand_over(&mut self, sync: bool) -> Result<(), Failure> {
+        let Some(sink) = self.sink.take() else { return Err(self.broken()) };
+        let full = std::mem::replace(&mut self.buffer, std::mem::take(&mut self.spare));
+        self.empty &= full.is_empty();
+        self.writing = Some(match sink {
+            #[cfg(unix)]
+            Sink::Pipe(pipe) => tokio::spawn(write_pipe(pipe, full, sync)),
+            sink => tokio::task::spawn_blocking(move || write(sink, full, sync)),
+        });
         Ok(())
     }
 
@@ -155,154 +226,167 @@ impl JsonlTarget {
         let Some(writing) = &mut self.writing else { return Ok(()) };
         let finished = writing.await;
         self.writing = None;
-        let (sink, mut buffer, result) = finished.map_err(|error| self.failed(&error))?;
+        let (sink, mut buffer, result) = finished.map_err(|error| cannot_write(Path::new(&self.name), &error))?;
         buffer.clear();
         self.spare = buffer;
-        result.map_err(|error| self.failed(&error))?;
+        self.notes.extend(result?);
         self.sink = Some(sink);
         Ok(())
     }
 
-    fn failed(&self, error: &dyn std::fmt::Display) -> Failure {
-        Failure::environment(format!("{} cannot be written: {error}", self.name))
-            .with_help("what was not written is not committed; start the task again once this is mended")
-    }
-
     fn broken(&self) -> Failure {
-        self.failed(&"an earlier write failed")
+        cannot_write(Path::new(&self.name), &"an earlier write failed")
+    }
+}
+
+impl Drop for JsonlTarget {
+    fn drop(&mut self) {
+        // A pipe whose reader is slow would keep a writer of a task that is over.
+        #[cfg(unix)]
+        if let Some(writing) = &self.writing {
+            writing.abort();
+        }
     }
 }
 
 fn write(mut sink: Sink, buffer: Vec<u8>, sync: bool) -> Written {
     let result = match &mut sink {
-        Sink::File(file) => file.write_all(&buffer).and_then(|()| if sync { file.sync_data() } else { Ok(()) }),
-        Sink::Stream(file) => file.write_all(&buffer),
-        Sink::Stdout => {
-            let mut out = io::stdout().lock();
-            out.write_all(&buffer).and_then(|()| out.flush())
-        }
+        Sink::File(file) => file.write(&buffer).and_then(|()| if sync { file.sync() } else { Ok(None) }),
+        Sink::Beside(new) => new.write(&buffer).and_then(|()| if sync { new.sync() } else { Ok(()) }).map(|()| None),
+        Sink::Stream(stream) => stream.write(&buffer, sync).map(|()| None),
+        #[cfg(unix)]
+        Sink::Pipe(_) => Err(Failure::internal("a pipe is written without a thread")),
     };
     (sink, buffer, result)
+}
+
+#[cfg(unix)]
+async fn write_pipe(mut pipe: OutPipe, buffer: Vec<u8>, sync: bool) -> Written {
+    let mut result = pipe.write(&buffer).await;
+    if sync && result.is_ok() {
+        result = pipe.taken().await;
+    }
+    (Sink::Pipe(pipe), buffer, result.map(|()| None))
+}
+
+impl Stream {
+    fn write(&mut self, buffer: &[u8], sync: bool) -> Result<(), Failure> {
+        let written = self.file.write_all(buffer);
+        let written = written.and_then(|()| if sync && self.sync { self.file.sync_data() } else { Ok(()) });
+        written.map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::reader_left(format!("{}: its reader has left", self.name)),
+            _ => cannot_write(Path::new(&self.name), &error),
+        })
+    }
 }
 
 fn append_on_one_line(buffer: &mut Vec<u8>, value: &[u8]) {
     buffer.extend(value.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
 }
 
-fn open_file(path: &Path, existing: Existing) -> Result<(Sink, Option<Repair>), Failure> {
-    let cannot = |error: io::Error| Failure::environment(format!("{} cannot be written: {error}", path.display()));
-    let new = !path.exists();
-    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path);
-    if file.as_ref().is_err_and(|_| !new) {
-        // A pipe or a device that cannot be read.
-        file = OpenOptions::new().append(true).open(path);
+/// Runs what waits for a disk on a thread that may wait.
+async fn blocking<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Failure::internal(format!("{name}: {error}")))?
+}
+
+fn last_look(mut file: OutFile) -> Result<(Sink, Option<String>), Failure> {
+    let note = file.sync()?;
+    Ok((Sink::File(file), note))
+}
+
+fn put_in_place(mut new: Replacement, empty: bool) -> Result<(Sink, Option<String>), Failure> {
+    if empty && new.replaces() {
+        let note = format!("nothing was read; {} is as it was", new.name().display());
+        return Ok((Sink::Beside(new), Some(note)));
     }
-    let mut file = file.map_err(cannot)?;
+    new.complete()?;
+    Ok((Sink::Beside(new), None))
+}
+
+/// Standard output: a pipe if it is one and the system lets us use it as such.
+#[cfg(unix)]
+fn stdout() -> Result<Sink, Failure> {
+    use std::os::fd::AsFd as _;
+    use std::os::unix::fs::FileTypeExt as _;
+    let cannot = |error: io::Error| cannot_write(Path::new(STDOUT), &error);
+    let file = File::from(io::stdout().as_fd().try_clone_to_owned().map_err(cannot)?);
     let about = file.metadata().map_err(cannot)?;
-    if !about.is_file() {
-        return Ok((Sink::Stream(file), None));
+    if about.file_type().is_fifo()
+        && let Some(pipe) = OutPipe::stdout()
+    {
+        return Ok(Sink::Pipe(pipe));
     }
-    lock(&file, path)?;
-    if new {
-        sync_directory(path).map_err(cannot)?;
-    }
-    let repair = match existing {
-        Existing::Refuse if about.len() > 0 => return Err(holds_something(path)),
-        Existing::Overwrite => {
-            file.set_len(0).map_err(cannot)?;
-            None
+    Ok(Sink::Stream(Stream { file, name: STDOUT.to_owned(), sync: about.is_file() }))
+}
+
+async fn open_path(
+    path: &Path,
+    existing: Existing,
+    purpose: Purpose,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<(Sink, Option<String>), Failure> {
+    let (name, path) = (path.display().to_string(), path.to_owned());
+    let about = tokio::fs::metadata(&path).await;
+    if let Ok(about) = about.as_ref()
+        && !about.is_file()
+    {
+        let kind = about.file_type();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::FileTypeExt as _;
+            if kind.is_fifo() {
+                let pipe = OutPipe::open(&path, purpose == Purpose::Copy, say).await?;
+                return Ok((Sink::Pipe(pipe), None));
+            }
+            for (is, what) in [(kind.is_socket(), "a socket"), (kind.is_block_device(), "a block device")] {
+                if is {
+                    return Err(no_place_for_lines(&name, what));
+                }
+            }
         }
-        Existing::Refuse | Existing::Append => repair(&mut file, path)?,
-    };
-    Ok((Sink::File(file), repair))
-}
-
-fn holds_something(path: &Path) -> Failure {
-    Failure::usage(format!("{} exists and is not empty", path.display()))
-        .with_help("--append writes behind what it holds, --overwrite replaces it")
-}
-
-fn lock(file: &File, path: &Path) -> Result<(), Failure> {
-    match file.try_lock() {
-        // A file system without locks is no reason to stop.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
-        Err(TryLockError::WouldBlock) => {
-            Err(Failure::environment(format!("{} is being written by another process or task", path.display()))
-                .with_help("give each task a file of its own, or wait until the other one has ended"))
+        if kind.is_dir() {
+            return Err(no_place_for_lines(&name, "a directory"));
         }
+        // Never created or truncated: it may be gone by now.
+        let open = move || OpenOptions::new().append(true).open(&path).map_err(|error| cannot_write(&path, &error));
+        let file = blocking(&name, open).await?;
+        return Ok((Sink::Stream(Stream { file, name, sync: false }), None));
     }
+    blocking(&name, move || open_regular(&path, existing, purpose)).await
 }
 
-/// A new file survives a power cut only if its directory was synced too.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    File::open(directory)?.sync_all().or(Ok(()))
+fn no_place_for_lines(name: &str, what: &str) -> Failure {
+    Failure::environment(format!("{name} is {what}")).with_help("give the path of a file, of a named pipe, or `-`")
 }
 
-/// Sees to it that the file ends with a line break.
-fn repair(file: &mut File, path: &Path) -> Result<Option<Repair>, Failure> {
-    let cannot = |error: io::Error| Failure::environment(format!("{} cannot be read: {error}", path.display()));
-    let tail = last_line(file).map_err(cannot)?;
-    let tail = match tail {
-        Some(tail) if tail.is_empty() => return Ok(None),
-        Some(tail) => tail,
-        None => return Err(not_ours(path)),
-    };
-    if format::check(&tail).is_ok() {
-        file.write_all(b"\n").map_err(cannot)?;
-        return Ok(Some(Repair::Ended));
+fn open_regular(path: &Path, existing: Existing, purpose: Purpose) -> Result<(Sink, Option<String>), Failure> {
+    if existing == Existing::Overwrite {
+        let (new, removed) = Replacement::begin(path)?;
+        let note = removed.then(|| format!("removed what a killed run left beside {}", path.display()));
+        return Ok((Sink::Beside(new), note));
     }
-    if !is_torn_object(&tail) {
-        return Err(not_ours(path));
-    }
-    let length = file.metadata().map_err(cannot)?.len();
-    file.set_len(length - tail.len() as u64).map_err(cannot)?;
-    Ok(Some(Repair::Cut(tail.len() as u64)))
-}
-
-fn not_ours(path: &Path) -> Failure {
-    Failure::environment(format!("{} ends with something that is no line of JSON", path.display()))
-        .with_help("give another file, or end its last line with a line break")
-}
-
-/// What stands behind the last line break; `None` if that is longer than any line of ours.
-fn last_line(file: &mut File) -> io::Result<Option<Vec<u8>>> {
-    const STEP: u64 = 64 << 10;
-    let mut start = file.seek(SeekFrom::End(0))?;
-    let mut tail = Vec::new();
-    while start > 0 && tail.len() <= LINE_LIMIT {
-        let step = start.min(STEP);
-        start -= step;
-        file.seek(SeekFrom::Start(start))?;
-        let mut block = vec![0; step as usize];
-        file.read_exact(&mut block)?;
-        if let Some(end) = block.iter().rposition(|byte| *byte == b'\n') {
-            block.drain(..=end);
-            block.extend_from_slice(&tail);
-            return Ok(Some(block));
-        }
-        block.extend_from_slice(&tail);
-        tail = block;
-    }
-    Ok((start == 0).then_some(tail))
-}
-
-/// Is it an object whose end is missing, maybe in the middle of a character?
-fn is_torn_object(tail: &[u8]) -> bool {
-    let whole = match std::str::from_utf8(tail) {
-        Err(error) if error.error_len().is_none() => &tail[..error.valid_up_to()],
-        _ => tail,
-    };
-    matches!(format::check(whole), Err(error) if matches!(error.fault, Fault::Truncated | Fault::Empty))
+    let moved = if purpose == Purpose::Copy { Moved::Stop } else { Moved::Reopen };
+    let (file, repair) = OutFile::open(path, existing, moved)?;
+    let note = repair.map(|repair| match repair {
+        Repair::Cut(bytes) => format!(
+            "{} ended in the middle of a record, of which {bytes} bytes were cut off; it is written again",
+            path.display()
+        ),
+        Repair::Ended => format!("the last line of {} got its line break", path.display()),
+    });
+    Ok((Sink::File(file), note))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
-    use crate::format::Layout;
+    use crate::format::{self, Layout};
 
     fn event(value: &[u8]) -> Event<'_> {
         let layout = format::check(value).unwrap_or_else(|_| Layout::default());
@@ -316,8 +400,13 @@ mod tests {
         if !content.is_empty() {
             std::fs::write(&path, content).expect("written");
         }
-        let target = JsonlTarget::open(&JsonlPath::File(path.clone()), existing).await;
+        let target = open(&path, existing).await;
         (directory, path, target)
+    }
+
+    async fn open(path: &Path, existing: Existing) -> Result<JsonlTarget, Failure> {
+        let path = JsonlPath::File(path.to_owned());
+        JsonlTarget::open(&path, existing, Purpose::Task, &|_| {}).await
     }
 
     async fn push_all(target: &mut JsonlTarget, values: &[&[u8]]) -> (u64, i64) {
@@ -391,13 +480,15 @@ mod tests {
             let kept = usize::from(cut >= second - 1) + usize::from(cut == whole.len() - 1);
             assert_eq!(lines, kept + 1, "cut at {cut}: {written}");
             let repaired = if cut == second - 1 || cut == whole.len() - 1 {
-                Some(Repair::Ended)
+                vec!["got its line break".to_owned()]
             } else if cut == 0 || cut == second {
-                None
+                vec![]
             } else {
-                Some(Repair::Cut((cut - if cut > second { second } else { 0 }) as u64))
+                vec![format!("{} bytes were cut off", cut - if cut > second { second } else { 0 })]
             };
-            assert_eq!(target.repair(), repaired, "cut at {cut}");
+            let notes = target.take_notes();
+            assert_eq!(notes.len(), repaired.len(), "cut at {cut}: {notes:?}");
+            assert!(notes.iter().zip(&repaired).all(|(note, part)| note.contains(part)), "cut at {cut}: {notes:?}");
         }
     }
 
@@ -414,7 +505,8 @@ mod tests {
     async fn a_long_file_is_searched_from_its_end() {
         let content = ["{}\n".repeat(1000), "{\"a\":\"".to_owned() + &"x".repeat(200_000)].concat();
         let (_directory, path, target) = on(content.as_bytes(), Existing::Append).await;
-        assert_eq!(target.expect("open").repair(), Some(Repair::Cut(200_006)));
+        let notes = target.expect("open").take_notes();
+        assert!(notes[0].contains("200006 bytes were cut off"), "{notes:?}");
         assert_eq!(std::fs::metadata(path).expect("there").len(), 3000);
     }
 
@@ -422,10 +514,10 @@ mod tests {
     async fn a_file_has_one_writer() {
         let (_directory, path, first) = on(b"{}\n", Existing::Append).await;
         let first = first.expect("open");
-        let second = JsonlTarget::open(&JsonlPath::File(path.clone()), Existing::Append).await;
+        let second = open(&path, Existing::Append).await;
         assert!(second.expect_err("locked").message.contains("another process"));
         drop(first);
-        JsonlTarget::open(&JsonlPath::File(path), Existing::Append).await.expect("free again");
+        open(&path, Existing::Append).await.expect("free again");
     }
 
     #[tokio::test]
@@ -433,8 +525,11 @@ mod tests {
         let (_directory, path, target) = on(b"{}\n", Existing::Refuse).await;
         assert_eq!(target.expect_err("refused").exit, crate::exit::Exit::Usage);
         assert_eq!(std::fs::read(&path).expect("read"), b"{}\n");
-        let target = JsonlTarget::open(&JsonlPath::File(path.clone()), Existing::Overwrite).await;
-        push_all(&mut target.expect("open"), &[b"{\"a\":1}"]).await;
+        let target = open(&path, Existing::Overwrite).await;
+        let mut target = target.expect("open");
+        push_all(&mut target, &[b"{\"a\":1}"]).await;
+        assert_eq!(std::fs::read(&path).expect("read"), b"{}\n", "not before it is complete");
+        target.complete().await.expect("complete");
         assert_eq!(std::fs::read(&path).expect("read"), b"{\"a\":1}\n");
     }
 
@@ -444,7 +539,7 @@ mod tests {
         if !full.exists() {
             return;
         }
-        let mut target = JsonlTarget::open(&JsonlPath::File(full.to_owned()), Existing::Append).await.expect("open");
+        let mut target = open(full, Existing::Append).await.expect("open");
         let mut checkpoint = Checkpoint::default();
         let lane = checkpoint.add(0);
         let span = checkpoint.read(lane, 1);

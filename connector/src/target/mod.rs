@@ -9,6 +9,7 @@ pub mod kafka;
 use crate::core::checkpoint::{Checkpoint, Span};
 use crate::event::Event;
 use crate::exit::Failure;
+use crate::file_id::FileId;
 
 use self::jsonl::JsonlTarget;
 use self::kafka::KafkaTarget;
@@ -157,6 +158,33 @@ impl Target {
                 Ok(())
             }
             Self::Jsonl(jsonl) => jsonl.sync(each).await,
+        }
+    }
+
+    /// The run came to a good end and everything is settled: does what a target does only then.
+    ///
+    /// # Errors
+    /// The file of a copy is not there any more, or the new file cannot be put in the place of the old one.
+    pub async fn complete(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Kafka(_) => Ok(()),
+            Self::Jsonl(jsonl) => jsonl.complete().await,
+        }
+    }
+
+    /// The regular file that is written to, if it is one.
+    pub fn file_id(&self) -> Option<FileId> {
+        match self {
+            Self::Kafka(_) => None,
+            Self::Jsonl(jsonl) => jsonl.file_id(),
+        }
+    }
+
+    /// What happened to the target that the user has to know, since the last call.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        match self {
+            Self::Kafka(_) => Vec::new(),
+            Self::Jsonl(jsonl) => jsonl.take_notes(),
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Jobs from the tasks of a config file.
 
-use crate::config::model::{Bootstrap, Config, Connection, Jsonl, Kafka, Kind, SHUTDOWN_TIMEOUT, Task};
+use crate::config::model::{Bootstrap, Config, Connection, Jsonl, JsonlPath, Kafka, Kind, SHUTDOWN_TIMEOUT, Task};
 use crate::exit::Failure;
 use crate::mode::Mode;
 use crate::source::jsonl::Input;
 use crate::source::kafka::Selection;
-use crate::target::jsonl::Existing;
+use crate::source::sniff::quoted;
+use crate::target::jsonl::{Existing, Purpose};
 use crate::target::kafka::Naming;
 
-use super::{ClusterSpec, Job, JsonlTo, KafkaFrom, KafkaTo, LinesFrom, SourceSpec, TargetSpec, Timing};
+use super::{ClusterSpec, Job, JsonlTo, KafkaFrom, KafkaTo, LinesFrom, Positions, SourceSpec, TargetSpec, Timing};
 
 impl Job {
     /// The job of one task. `embedded` are the addresses of the development broker in this process.
@@ -26,6 +27,19 @@ impl Job {
             target: target_spec(source, target, embedded),
             timing: Timing { shutdown: config.shutdown_timeout.unwrap_or(SHUTDOWN_TIMEOUT), ..Timing::default() },
         })
+    }
+
+    /// Lets a task of a file forget its position and begin at the first line.
+    ///
+    /// # Errors
+    /// Exit 2: its source is no file whose positions are kept here.
+    pub fn begin_again(&mut self) -> Result<(), Failure> {
+        if let SourceSpec::Lines(LinesFrom { positions: Some(positions), .. }) = &mut self.source {
+            positions.from_start = true;
+            return Ok(());
+        }
+        Err(Failure::usage(format!("task {}: --from-start is for a task whose source is a file", self.name))
+            .with_help("the positions of topics are kept by their cluster"))
     }
 }
 
@@ -50,16 +64,34 @@ fn source_spec(config: &Config, task: &Task, source: &Connection, embedded: &[St
             command: format!("ottla run {} {}", config.file.display(), task.name),
             on_bad_message: source.on_bad_message,
         })),
-        Kind::Jsonl(_) if task.mode != Mode::Full => Err(Failure::usage(format!(
-            "task {}: connection {} is a file, which has no committed positions for mode {}",
-            task.name, source.name, task.mode
-        ))
-        .with_help("use mode = \"full\": it reads the whole file each time")),
-        Kind::Jsonl(jsonl) => {
-            let input = Input::from(&jsonl.path);
-            Ok(SourceSpec::Lines(LinesFrom { input, on_bad_message: source.on_bad_message }))
+        Kind::Jsonl(Jsonl { path: JsonlPath::Stdio }) if task.mode != Mode::Full => {
+            Err(Failure::usage(format!("task {}: standard input has no positions for mode {}", task.name, task.mode))
+                .with_help("use mode = \"full\": it reads standard input to its end"))
         }
+        Kind::Jsonl(jsonl) => Ok(SourceSpec::Lines(LinesFrom {
+            input: Input::from(&jsonl.path),
+            on_bad_message: source.on_bad_message,
+            positions: positions(config, task),
+        })),
     }
+}
+
+/// A file's positions outlive the process only if what was written does: the broker in this process forgets it.
+fn positions(config: &Config, task: &Task) -> Option<Positions> {
+    let forgets = |target: &Connection| match &target.kind {
+        Kind::Kafka(kafka) => kafka.bootstrap == Bootstrap::Embedded,
+        Kind::Jsonl(_) => false,
+    };
+    if task.mode == Mode::Full && config.target_of(task).is_some_and(forgets) {
+        return None;
+    }
+    let (file, name) = (config.file.display().to_string(), &task.name);
+    Some(Positions {
+        directory: config.state_dir.clone(),
+        mode: task.mode,
+        from_start: false,
+        again: format!("ottla run {} {name} --from-start {name}", quoted(&file)),
+    })
 }
 
 fn target_spec(source: &Connection, target: &Connection, embedded: &[String]) -> TargetSpec {
@@ -71,7 +103,9 @@ fn target_spec(source: &Connection, target: &Connection, embedded: &[String]) ->
             compression: kafka.compression,
             on_push_error: target.on_push_error,
         }),
-        Kind::Jsonl(jsonl) => TargetSpec::Jsonl(JsonlTo { path: jsonl.path.clone(), existing: Existing::Append }),
+        Kind::Jsonl(jsonl) => {
+            TargetSpec::Jsonl(JsonlTo { path: jsonl.path.clone(), existing: Existing::Append, purpose: Purpose::Task })
+        }
     }
 }
 

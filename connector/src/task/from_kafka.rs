@@ -388,6 +388,9 @@ impl FromKafka {
             return Err(stop);
         }
         committed?;
+        if end.ending == Ending::Complete {
+            self.pump.complete().await?;
+        }
         if self.ends && end.ending == Ending::Complete {
             self.mark_completed().await?;
         }

@@ -6,10 +6,12 @@
 
 pub mod build;
 pub mod failure;
+mod file_positions;
 mod from_jsonl;
 mod from_kafka;
 mod pump;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,7 +26,7 @@ use crate::progress::{Console, Counts, Progress};
 use crate::source::jsonl::Input;
 use crate::source::kafka::Selection;
 use crate::target::Target;
-use crate::target::jsonl::{Existing, JsonlTarget, Repair};
+use crate::target::jsonl::{Existing, JsonlTarget, Purpose};
 use crate::target::kafka::{KafkaTarget, KafkaTargetOptions, Naming};
 use ottla_protocol::compression::Compression;
 
@@ -81,6 +83,21 @@ pub struct LinesFrom {
     pub input: Input,
     /// What to do with a line that is not a JSON object.
     pub on_bad_message: OnError,
+    /// Where positions are kept; `None` reads once and keeps none.
+    pub positions: Option<Positions>,
+}
+
+/// How a task that reads a file remembers how far it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Positions {
+    /// The state directory.
+    pub directory: PathBuf,
+    /// What part of the file is moved.
+    pub mode: Mode,
+    /// Forget the position, and begin at the first line.
+    pub from_start: bool,
+    /// The command that does that, for errors.
+    pub again: String,
 }
 
 /// Where records go.
@@ -114,6 +131,8 @@ pub struct JsonlTo {
     pub path: JsonlPath,
     /// What to do with what is there already.
     pub existing: Existing,
+    /// What the writing is for.
+    pub purpose: Purpose,
 }
 
 /// How to reach a cluster.
@@ -160,6 +179,8 @@ pub enum Ending {
     Complete,
     /// It was asked to end before that; what it did is committed.
     Interrupted,
+    /// The reader of its output has left, as `head` does; what it took is committed.
+    ReaderLeft,
 }
 
 /// What became of a task.
@@ -200,7 +221,11 @@ pub async fn run(job: Job, console: Arc<Console>, shutdown: Shutdown) -> Outcome
     };
     end.progress.finish();
     let (counts, elapsed) = (end.progress.counts(), started.elapsed());
-    Outcome { name: job.name, counts, elapsed, result: ran.map(|()| end.ending) }
+    let result = match ran {
+        Err(failure) if failure.is_reader_left() => Ok(Ending::ReaderLeft),
+        ran => ran.map(|()| end.ending),
+    };
+    Outcome { name: job.name, counts, elapsed, result }
 }
 
 /// Waits until the task is asked to end; for ever if nobody can ask any more.
@@ -255,15 +280,9 @@ impl TargetSpec {
                 Ok(Target::Kafka(Box::new(KafkaTarget::open(client, options).await?)))
             }
             Self::Jsonl(to) => {
-                let target = JsonlTarget::open(&to.path, to.existing).await?;
-                match target.repair() {
-                    Some(Repair::Cut(bytes)) => console.say(&format!(
-                        "{task}: {} ended in the middle of a record, of which {bytes} bytes were cut off; it is written again",
-                        to.path
-                    )),
-                    Some(Repair::Ended) => console.say(&format!("{task}: the last line of {} got its line break", to.path)),
-                    None => {}
-                }
+                let say = |line: &str| console.say(&format!("{task}: {line}"));
+                let mut target = JsonlTarget::open(&to.path, to.existing, to.purpose, &say).await?;
+                target.take_notes().iter().for_each(|note| say(note));
                 Ok(Target::Jsonl(Box::new(target)))
             }
         }

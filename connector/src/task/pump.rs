@@ -104,6 +104,11 @@ impl Pump {
         self.target.unsettled() >= MOST_UNSETTLED
     }
 
+    /// Where the records of a lane come from.
+    pub(super) fn origin(&self, lane: Lane) -> &Origin {
+        &self.origins[lane.index()]
+    }
+
     /// Opens a batch; `next` is the position behind it.
     pub(super) fn begin(&mut self, lane: Lane, route: Route, partition: i32, next: i64) -> Batch {
         let span = self.checkpoint.read(lane, next);
@@ -159,6 +164,11 @@ impl Pump {
         self.checkpoint.prove(batch.span, proof);
     }
 
+    /// The position behind a batch is known only now that it was read.
+    pub(super) fn ends_at(&mut self, batch: &Batch, next: i64) {
+        self.checkpoint.ends_at(batch.span, next);
+    }
+
     /// The batch was handed over, as far as it went. `advance`: how much nearer the end that is.
     pub(super) fn end(&mut self, batch: &Batch, advance: u64) {
         if !batch.stopped {
@@ -184,7 +194,21 @@ impl Pump {
         for settled in rows {
             self.apply(settled);
         }
+        self.say_notes();
         finished
+    }
+
+    /// The run came to a good end: lets the target do what it does only then.
+    pub(super) async fn complete(&mut self) -> Result<(), Failure> {
+        let completed = self.target.complete().await;
+        self.say_notes();
+        completed
+    }
+
+    fn say_notes(&mut self) {
+        for note in self.target.take_notes() {
+            self.console.say(&format!("{}: {note}", self.name));
+        }
     }
 
     /// Makes durable what was handed over, where that does not happen by itself.
@@ -194,6 +218,7 @@ impl Pump {
         for settled in rows {
             self.apply(settled);
         }
+        self.say_notes();
         synced
     }
 
@@ -239,12 +264,8 @@ impl Pump {
 
     /// Counts and passes refused records, or stops the task.
     fn passes_refused(&mut self, lane: Lane, refused: &Refused) -> bool {
-        let place = self.origins[lane.index()].at(refused.first);
-        let others = match refused.count {
-            0 | 1 => String::new(),
-            count => format!(" and {} more up to {}", count - 1, refused.last),
-        };
-        let what = format!("{place}{others}: the target did not take it: {}", refused.error);
+        let place = self.origins[lane.index()].range(refused.first, refused.last, refused.count);
+        let what = format!("{place}: the target did not take it: {}", refused.error);
         if self.policies.on_push_error == OnError::Skip && may_be_skipped(&refused.error) {
             self.skip(refused.count, &what);
             return true;

@@ -4,7 +4,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use ottla_connector::core::batcher::Limits;
 use ottla_connector::mode::{Mode, group};
 use ottla_connector::progress::Console;
 use ottla_connector::source::kafka::Selection;
-use ottla_connector::target::jsonl::Existing;
+use ottla_connector::target::jsonl::{Existing, Purpose};
 use ottla_connector::target::kafka::Naming;
 use ottla_connector::task::{
     self, ClusterSpec, Job, JsonlTo, KafkaFrom, KafkaTo, Outcome, SourceSpec, TargetSpec, Timing,
@@ -173,7 +173,11 @@ impl OutFile {
 
     /// The file as a target.
     pub fn target(&self) -> TargetSpec {
-        TargetSpec::Jsonl(JsonlTo { path: JsonlPath::File(self.path()), existing: Existing::Append })
+        TargetSpec::Jsonl(JsonlTo {
+            path: JsonlPath::File(self.path()),
+            existing: Existing::Append,
+            purpose: Purpose::Task,
+        })
     }
 
     /// Its lines; none while it does not exist.
@@ -256,9 +260,14 @@ impl Running {
     }
 }
 
+/// The binary under test: ours, or the one that `OTTLA_BINARY` names, such as the static one or an older one.
+pub fn binary() -> PathBuf {
+    std::env::var_os("OTTLA_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_ottla").into(), PathBuf::from)
+}
+
 /// Runs the `ottla` binary to its end with this on its standard input.
 pub async fn ottla(args: &[&str], input: &[u8]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
+    let mut command = Command::new(binary());
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("ottla runs");
     let mut stdin = child.stdin.take().expect("its input is ours");
@@ -290,9 +299,20 @@ impl Process {
     pub fn start(directory: &Path, args: &[&str]) -> Self {
         let log = directory.join("ottla.log");
         let file = std::fs::File::options().create(true).append(true).open(&log).expect("a log file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
+        let mut command = Command::new(binary());
         command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
         Self { child: command.spawn().expect("ottla runs"), log }
+    }
+
+    /// Starts it with its standard output in our hands.
+    pub fn start_piped(directory: &Path, args: &[&str]) -> (Self, ChildStdout) {
+        let log = directory.join("ottla.log");
+        let file = std::fs::File::options().create(true).append(true).open(&log).expect("a log file");
+        let mut command = Command::new(binary());
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(file);
+        let mut child = command.spawn().expect("ottla runs");
+        let stdout = child.stdout.take().expect("its output is ours");
+        (Self { child, log }, stdout)
     }
 
     /// What it has said so far.

@@ -7,6 +7,8 @@ use std::time::Duration;
 use super::Wanted;
 use super::steps::Steps;
 use crate::config::JsonlPath;
+use crate::config::model::OnError;
+use crate::source::jsonl::refuse_foreign;
 
 /// How much of a file is read to look at its first line, in bytes.
 const FIRST_LINE_LIMIT: u64 = 1024 * 1024;
@@ -39,6 +41,10 @@ pub(super) async fn test(steps: &mut Steps, path: &JsonlPath, wanted: &Wanted<'_
 /// A file to read: is it there, is it a file, does it begin with a JSON object?
 fn source(steps: &mut Steps, path: &Path, may_be_missing: bool) {
     const NAME: &str = "source";
+    // Opening a pipe or a device can wait for ever.
+    if std::fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir()) {
+        return steps.pass(NAME, format!("{}: not a regular file, open when the task runs", path.display()));
+    }
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && may_be_missing => {
@@ -57,9 +63,11 @@ fn source(steps: &mut Steps, path: &Path, may_be_missing: bool) {
         Ok(about) if about.is_dir() => {
             return steps.fail(NAME, format!("{}: is a directory", path.display()), "name a file in it");
         }
-        Ok(about) if !about.is_file() => return steps.pass(NAME, format!("{}: not a regular file", path.display())),
         Ok(_) => {}
         Err(error) => return steps.fail(NAME, format!("{}: {error}", path.display()), "is the file readable?"),
+    }
+    if let Err(foreign) = refuse_foreign(&file, path, OnError::Stop) {
+        return steps.fail(NAME, foreign.message, foreign.help.unwrap_or_default());
     }
     let mut line = Vec::new();
     let read = std::io::BufReader::new(file.take(FIRST_LINE_LIMIT)).read_until(b'\n', &mut line);
@@ -83,7 +91,14 @@ fn source(steps: &mut Steps, path: &Path, may_be_missing: bool) {
 /// A file to write: can it be, without changing what is there?
 fn target(steps: &mut Steps, path: &Path) {
     const NAME: &str = "target";
-    if path.exists() {
+    let about = std::fs::metadata(path);
+    if about.as_ref().is_ok_and(std::fs::Metadata::is_dir) {
+        return steps.fail(NAME, format!("{}: is a directory", path.display()), "name a file in it");
+    }
+    if about.as_ref().is_ok_and(|about| !about.is_file()) {
+        return steps.pass(NAME, format!("{}: not a regular file, open when the task runs", path.display()));
+    }
+    if about.is_ok() {
         return match std::fs::OpenOptions::new().append(true).open(path) {
             Ok(_) => steps.pass(NAME, format!("{}: exists and can be written", path.display())),
             Err(error) => {
