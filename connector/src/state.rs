@@ -48,6 +48,12 @@ struct Stored {
     entries: BTreeMap<String, Value>,
 }
 
+/// The part of the file that every version has.
+#[derive(Debug, Deserialize)]
+struct Head {
+    version: u32,
+}
+
 const WHAT: &str = "positions of an ottla task; do not edit while it runs";
 
 impl State {
@@ -153,10 +159,6 @@ fn read(file: &Path, task: &str) -> Result<BTreeMap<String, Value>, Failure> {
     }
     let bytes = fs::read(file).map_err(|error| wrong(&error))?;
     // The version first: a later one may have another form.
-    #[derive(Deserialize)]
-    struct Head {
-        version: u32,
-    }
     let head: Head = serde_json::from_slice(&bytes).map_err(|error| wrong(&error))?;
     if head.version > VERSION {
         return Err(wrong(&format!("it is of version {}, this ottla knows {VERSION}", head.version)));
@@ -191,7 +193,8 @@ fn file_name(task: &str) -> String {
 /// Half of the SHA-256 of some bytes, in hexadecimal: enough to notice that they are others.
 pub fn fingerprint(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
-    digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    let half = digest.first_chunk::<16>().map_or(0, |half| u128::from_be_bytes(*half));
+    format!("{half:032x}")
 }
 
 #[cfg(test)]

@@ -314,9 +314,10 @@ async fn a_file_that_was_cut_or_is_another_stops_the_task_which_names_the_comman
                     fs::write(task.path("in.jsonl"), lines(100..120)).expect("written");
                 }
             }
-            let (code, said) = match mode == "full" || deed == "replaced" {
-                true => task.run(&[]).await,
-                false => (running.wait().await, running.log()),
+            let (code, said) = if mode == "full" || deed == "replaced" {
+                task.run(&[]).await
+            } else {
+                (running.wait().await, running.log())
             };
             drop(held);
             assert_eq!(code, Some(4), "{mode}, {deed}: {said}");

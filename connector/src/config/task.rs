@@ -1,5 +1,6 @@
 //! `[tasks.NAME]`, and what a task asks of its two connections.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::keys::{self, Section};
@@ -213,7 +214,7 @@ fn check_shared_files(reader: &mut Reader<'_>, config: &Config, tasks: &[Placed]
             reader.push(Mistake::error(placed.source_at.clone(), message).help("one task at most can read `-`"));
         }
         let Some(Jsonl { path: JsonlPath::File(path) }) = jsonl(config, &placed.task.target) else { continue };
-        let other = written.iter().find(|(other, _)| is_same_file(path, other)).map(|(_, name)| *name);
+        let other = written.iter().rev().find(|(other, _)| is_same_file(path, other)).map(|(_, name)| *name);
         written.push((path, name));
         if let Some(other) = other.filter(|_| !is_device(path)) {
             let message = format!("the task `{other}` writes the same file `{}`", shown(&path.to_string_lossy()));

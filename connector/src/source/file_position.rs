@@ -230,7 +230,7 @@ impl Opened {
             read_at(&self.file, part, at).map_err(|error| cannot_read(&self.path, &error))?;
             if let Some(last) = part.iter().rposition(|byte| *byte == b'\n') {
                 found.offset = at + last as u64 + 1;
-                found.line += part.iter().filter(|byte| **byte == b'\n').count() as i64;
+                found.line += part.iter().fold(0, |count, byte| count + i64::from(*byte == b'\n'));
             }
             at += part.len() as u64;
         }

@@ -434,7 +434,8 @@ impl Cutter<'_> {
             self.rest = rest;
             let number = self.lines.number;
             self.lines.number += 1;
-            if std::mem::take(&mut self.lines.in_line) {
+            if self.lines.in_line {
+                self.lines.in_line = false;
                 self.lines.carry.extend_from_slice(line);
                 if !is_blank(trimmed(&self.lines.carry, number)) {
                     return Err(LineFault::Grown);

@@ -54,11 +54,9 @@ pub fn look(start: &[u8], whole: bool) -> Option<Foreign> {
 /// UTF-32 begins like UTF-16, so it is looked for first.
 fn wide(start: &[u8]) -> Option<Foreign> {
     let name = match start {
-        [0xff, 0xfe, 0, 0, ..] => "UTF-32LE",
-        [0, 0, 0xfe, 0xff, ..] => "UTF-32BE",
+        [0xff, 0xfe, 0, 0, ..] | [b'{' | b'[' | b' ' | b'\r' | b'\n', 0, 0, 0, ..] => "UTF-32LE",
+        [0, 0, 0xfe, 0xff, ..] | [0, 0, 0, b'{' | b'[' | b' ' | b'\r' | b'\n', ..] => "UTF-32BE",
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "UTF-16",
-        [b'{' | b'[' | b' ' | b'\r' | b'\n', 0, 0, 0, ..] => "UTF-32LE",
-        [0, 0, 0, b'{' | b'[' | b' ' | b'\r' | b'\n', ..] => "UTF-32BE",
         [b'{' | b'[' | b' ' | b'\r' | b'\n', 0, ..] => "UTF-16LE",
         [0, b'{' | b'[' | b' ' | b'\r' | b'\n', ..] => "UTF-16BE",
         _ => return None,
@@ -116,7 +114,7 @@ fn array(first: &[u8], second: Option<&[u8]>, ends: bool) -> bool {
 
 /// Two lines with the same number of the same separator, the first one of words.
 fn is_csv(first: &[u8], second: &[u8]) -> bool {
-    let count = |line: &[u8], separator: u8| line.iter().filter(|byte| **byte == separator).count();
+    let count = |line: &[u8], separator: u8| line.split(|byte| *byte == separator).count() - 1;
     let names =
         first.iter().all(|byte| !matches!(byte, b'{' | b'}' | b'<' | b'>') && (*byte >= b' ' || *byte == b'\t'));
     names

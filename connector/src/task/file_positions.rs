@@ -269,17 +269,14 @@ fn begin(path: &Path, task: &str, positions: &Positions, wanted: &AtomicBool) ->
     let kept: Option<FilePosition> = if positions.from_start { None } else { state.get(KEY)? };
     let state = Arc::new(Mutex::new(state));
     let again = positions.again.clone();
-    let (kept, resumed, reason) = match kept {
-        Some(kept) => {
-            file_position::check_path(&path, &kept, &again)?;
-            let resumed = file_position::resume(&path, &kept, &again)?;
-            (kept, resumed, "resumed from the kept position")
-        }
-        None => {
-            let (kept, opened, reason) = first(&path, positions, wanted)?;
-            keep(&state, &kept)?;
-            (kept, Resumed { files: opened.into_iter().collect(), note: None }, reason)
-        }
+    let (kept, resumed, reason) = if let Some(kept) = kept {
+        file_position::check_path(&path, &kept, &again)?;
+        let resumed = file_position::resume(&path, &kept, &again)?;
+        (kept, resumed, "resumed from the kept position")
+    } else {
+        let (kept, opened, reason) = first(&path, positions, wanted)?;
+        keep(&state, &kept)?;
+        (kept, Resumed { files: opened.into_iter().collect(), note: None }, reason)
     };
     if resumed.files.is_empty() && positions.mode == Mode::Full {
         return Err(missing(&path));
