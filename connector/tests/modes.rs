@@ -306,3 +306,33 @@ async fn a_record_behind_the_end_stops_the_task() {
     let failure = outcome.result.expect_err("behind the end");
     assert!(failure.message.contains("partition 1") && failure.message.contains("the log ends at 4"), "{failure}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_without_a_leader_holds_up_no_other_and_is_read_once_it_has_one() {
+    for mode in [Mode::Incremental, Mode::FullIncremental] {
+        let broker = DevBroker::builder().nodes(2).auto_create(false).start().await.expect("a broker");
+        broker.create_topic(TOPIC, 2).expect("created");
+        let (dead, alive) = (broker.leader(TOPIC, 1).expect("a leader").expect("one"), 0);
+        assert_ne!(broker.leader(TOPIC, alive).expect("a leader"), Some(dead));
+        fill(&broker, TOPIC, 1, 0..3).await;
+        // At the start.
+        broker.kill_node(dead).await.expect("killed");
+        let out = OutFile::new();
+        let running = start(job("t", from_topics(&broker, TOPIC, mode), out.target()));
+        until("the start of the other", async || {
+            committed(&broker, &group("t"), TOPIC, 2).await[0] == Some(0) || running.is_over()
+        })
+        .await;
+        fill(&broker, TOPIC, alive, 0..3).await;
+        until("the records of the other", async || out.lines().len() == 3 || running.is_over()).await;
+        broker.restart_node(dead).await.expect("restarted");
+        until("those of the partition", async || out.lines().len() == 6 || running.is_over()).await;
+        // And while it runs.
+        broker.kill_node(dead).await.expect("killed");
+        fill(&broker, TOPIC, alive, 3..6).await;
+        until("more of the other", async || out.lines().len() == 9 || running.is_over()).await;
+        broker.restart_node(dead).await.expect("restarted");
+        fill(&broker, TOPIC, 1, 3..5).await;
+        settle(running, &out, &[objects(0, 0..6), objects(1, 0..5)]).await;
+    }
+}

@@ -78,8 +78,6 @@ impl Trial {
             When::Frozen => {
                 running.signal("STOP");
                 self.recreate(kafka)?;
-                // A pause that is shorter than a fetch may wait at the broker is none.
-                thread::sleep(Duration::from_secs(1));
                 running.signal("CONT");
                 self.ends_by_itself(kafka, running);
             }

@@ -42,7 +42,7 @@ struct Seat {
     end: Option<i64>,
     /// The first request that asks for the present offset, by its desk's count; `None` before there is one.
     asked_in: Option<u64>,
-    /// Since when its leader was asked for it without a gap; `None` while no leader is asked.
+    /// Since when its leader is asked for it, or an answer was last in doubt; `None` while no leader is asked.
     watched_since: Option<Instant>,
 }
 
@@ -69,6 +69,8 @@ struct Desk {
     requests: u64,
     /// The last of them whose answer held no data of any partition; 0 is none.
     silent: u64,
+    /// Since when it answers without a gap; `None` before the first answer.
+    watched_since: Option<Instant>,
 }
 
 /// What came of placing the homeless.
@@ -224,16 +226,35 @@ impl Board {
         arrival
     }
 
-    /// `node` was not asked for a while: what it led may be another log now.
+    /// `node` did not answer for a while: what it led may be another log now.
     pub(super) fn unwatched(&mut self, node: NodeId, now: Instant) {
-        for seat in self.seats.values_mut().filter(|seat| seat.home == Home::At(node)) {
+        if let Some(desk) = self.desks.get_mut(&node) {
+            desk.watched_since = Some(now);
+        }
+    }
+
+    /// An answer for `partition` may be of another log than those before.
+    pub(super) fn doubt(&mut self, partition: &TopicPartition, now: Instant) {
+        if let Some(seat) = self.seats.get_mut(partition).filter(|seat| seat.watched_since.is_some()) {
             seat.watched_since = Some(now);
         }
     }
 
-    /// Since when a partition's leader was asked for it without a gap; `None` while no leader is asked.
+    /// Since when a partition's leader answers for it without a gap; `None` while no leader is asked.
     pub(super) fn watched_since(&self, partition: &TopicPartition) -> Option<Instant> {
-        self.seats.get(partition)?.watched_since
+        let seat = self.seats.get(partition)?;
+        let Home::At(node) = seat.home else { return None };
+        let desk = self.desks.get(&node)?.watched_since;
+        seat.watched_since.map(|since| desk.map_or(since, |desk| desk.max(since)))
+    }
+
+    /// The partitions of which something lies ready, each once.
+    pub(super) fn ready(&self) -> HashSet<TopicPartition> {
+        let partition = |item: &Item| match item {
+            Item::Data(chunk) => Some(chunk.partition.clone()),
+            Item::Failed { .. } => None,
+        };
+        self.queue.iter().filter_map(partition).collect()
     }
 
     /// A good answer named `end` as the end of what may be read.
@@ -360,7 +381,14 @@ impl Board {
 
     fn sit(&mut self, partition: TopicPartition, node: NodeId, placing: &mut Placing) {
         let desk = self.desks.entry(node).or_insert_with(|| {
-            let desk = Desk { dirty: HashSet::new(), wake: Arc::new(Notify::new()), seated: 0, requests: 0, silent: 0 };
+            let desk = Desk {
+                dirty: HashSet::new(),
+                wake: Arc::new(Notify::new()),
+                seated: 0,
+                requests: 0,
+                silent: 0,
+                watched_since: None,
+            };
             placing.new_desks.push((node, desk.wake.clone()));
             desk
         });

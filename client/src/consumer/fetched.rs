@@ -49,8 +49,9 @@ impl Fetched {
         self.batch.as_ref().map(|batch| batch.header().partition_leader_epoch).filter(|epoch| *epoch >= 0)
     }
 
-    /// Since when the partition's leader was asked for it fetch after fetch, without a gap in which its topic could have been
-    /// deleted and created again. An answer after a pause, an error or a change of the leader begins a new time.
+    /// Since when the partition's leader answered fetch after fetch, without a gap in which its topic could have been deleted and
+    /// created again: a tenth of a second without an answer, an error or a change of the leader begins a new time, and so does
+    /// a batch that begins before the end of the one before it.
     ///
     /// A program that keeps positions checks the record that it read last with
     /// [`Client::fingerprints`](crate::Client::fingerprints) when this is later than its last check: another record at that

@@ -39,7 +39,7 @@ const ENDS_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) async fn run(shared: Arc<Shared>, node: NodeId, wake: Arc<Notify>) {
     let _closing = Closing { shared: shared.clone(), node };
     let mut session = FetchSession::new();
-    let mut watch = Watch::new(shared.options.fetch_max_wait);
+    let mut watch = Watch::default();
     loop {
         shared.budget.room().await;
         {
@@ -51,10 +51,12 @@ pub(super) async fn run(shared: Arc<Shared>, node: NodeId, wake: Arc<Notify>) {
             wake.notified().await;
             continue;
         }
-        see_gap(&shared, node, Watch::asked, &mut watch);
         match fetch(&shared, node, &mut session).await {
             Ok(answer) => {
-                see_gap(&shared, node, Watch::answered, &mut watch);
+                let now = Moment::now();
+                if !watch.answered(now) {
+                    shared.board().unwatched(node, now.instant);
+                }
                 take(&shared, node, &mut session, answer).await;
             }
             Err(error) => {
@@ -62,14 +64,6 @@ pub(super) async fn run(shared: Arc<Shared>, node: NodeId, wake: Arc<Notify>) {
                 failed(&shared, node, error);
             }
         }
-    }
-}
-
-/// Has the board know if nobody watched the broker's partitions for too long before this step of the exchange.
-fn see_gap(shared: &Shared, node: NodeId, step: fn(&mut Watch, Moment) -> bool, watch: &mut Watch) {
-    let now = Moment::now();
-    if !step(watch, now) {
-        shared.board().unwatched(node, now.instant);
     }
 }
 
@@ -174,6 +168,8 @@ struct Part {
 /// What the batch headers of an answer add up to.
 #[derive(Default)]
 struct Extent {
+    /// Where the first batch begins.
+    start: Option<i64>,
     /// Where the last whole batch ends.
     end: Option<i64>,
     /// How many bytes the whole batches have.
@@ -196,6 +192,7 @@ fn extent(records: &Bytes) -> Extent {
             extent.broken = true;
             break;
         };
+        extent.start = extent.start.or(Some(span.base()));
         extent.end = extent.end.max(Some(span.next()));
     }
     extent
@@ -288,6 +285,10 @@ fn take_data(board: &mut Board, node: NodeId, part: Part, taken: &mut Taken) {
     match board.arrive(node, partition, *asked, extent.end) {
         Arrival::Stale => {}
         Arrival::Data => {
+            // What was read before ended with a batch, so in the same log this one cannot have begun before.
+            if extent.start.is_some_and(|start| start < *asked) {
+                board.doubt(partition, Instant::now());
+            }
             if extent.broken {
                 board.halt(partition);
             }

@@ -150,7 +150,12 @@ impl Consumer {
         self.shared.board().position(partition)
     }
 
-    /// Since when a partition's leader is asked for it without a gap, as in [`Fetched::watched_since`]; `None` while it has
+    /// The partitions of which batches lie ready for [`next`](Self::next), each once.
+    pub fn ready(&self) -> Vec<TopicPartition> {
+        self.shared.board().ready().into_iter().collect()
+    }
+
+    /// Since when a partition's leader answers for it without a gap, as in [`Fetched::watched_since`]; `None` while it has
     /// no leader, an error is waited out, or it is not assigned.
     pub fn watched_since(&self, partition: &TopicPartition) -> Option<std::time::Instant> {
         self.shared.board().watched_since(partition).map(Instant::into_std)

@@ -26,6 +26,11 @@ impl Span {
         self.next - 1
     }
 
+    /// The batch's first offset, whether or not a record is left there.
+    pub(crate) fn base(self) -> i64 {
+        self.base
+    }
+
     /// Whether it may come after a batch that ends at `end`: logs are in the order of their offsets.
     pub(crate) fn follows(self, end: i64) -> bool {
         self.base >= end

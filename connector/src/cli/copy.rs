@@ -13,7 +13,7 @@ use clap::Args;
 
 use self::url::{SCHEME, TLS_SCHEME, Tls, Url, url};
 use super::run::Signals;
-use crate::config::model::{JsonlPath, OnError};
+use crate::config::model::{JsonlPath, OnError, OnUnavailable};
 use crate::exit::{Exit, Failure};
 use crate::file_id::{FileId, is_same_file};
 use crate::mode;
@@ -165,6 +165,7 @@ fn source_spec(place: Place, bad: Option<OnError>) -> SourceSpec {
             on_bad_message: bad.unwrap_or(url.on_bad_message),
             selection: Selection::Topic(url.topic),
             mode: None,
+            on_unavailable: OnUnavailable::Stop,
             from_earliest: Vec::new(),
             command: String::new(),
         }),

@@ -15,7 +15,7 @@ use ottla_protocol::compression::Compression;
 
 use super::run::Signals;
 use super::{print, say};
-use crate::config::model::{AckLevel, JsonlPath, OnError, TopicExpression};
+use crate::config::model::{AckLevel, JsonlPath, OnError, OnUnavailable, TopicExpression};
 use crate::exit::{Exit, Failure};
 use crate::mode::{Mode, group};
 use crate::progress::{Console, grouped, summary};
@@ -123,6 +123,7 @@ fn sync(servers: &[String], file: &Path) -> Job {
             cluster: cluster(servers),
             selection: Selection::Matching(expression),
             mode: Some(Mode::Full),
+            on_unavailable: OnUnavailable::Stop,
             from_earliest: Vec::new(),
             command: String::new(),
             on_bad_message: OnError::Stop,

@@ -428,6 +428,17 @@ const KEYS: &[Key] = &[
     },
     Key {
         section: Section::Task,
+        name: "on_unavailable",
+        kinds: ANY,
+        original: "",
+        words: &["continue", "stop"],
+        absent: Absent::Default("\"continue\""),
+        about: "an incremental task goes on with its other partitions while one has no leader, and says so, or stops after two minutes",
+        also: &["on_leaderless", "unavailable", "on_offline"],
+        also_words: &[("skip", "continue"), ("ignore", "continue"), ("fail", "stop"), ("wait", "continue")],
+    },
+    Key {
+        section: Section::Task,
         name: "allow_empty",
         kinds: ANY,
         original: "",

@@ -127,6 +127,26 @@ impl fmt::Display for AckLevel {
     }
 }
 
+/// What an incremental task does when a partition has no leader, or its leader cannot be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum OnUnavailable {
+    /// Read the others, say so, and read it when it is there again.
+    #[default]
+    Continue,
+    /// Stop the task after two minutes.
+    Stop,
+}
+
+impl OnUnavailable {
+    /// The word used in config files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::Stop => "stop",
+        }
+    }
+}
+
 /// What to do with a record that cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum OnError {
@@ -362,6 +382,8 @@ pub struct Task {
     pub group: String,
     /// A full task whose topic expression matches nothing is complete; otherwise it fails.
     pub allow_empty: bool,
+    /// What an incremental task does when a partition cannot be read for a while.
+    pub on_unavailable: OnUnavailable,
 }
 
 /// What part of the source a task moves.

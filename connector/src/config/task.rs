@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::keys::{self, Section};
 use super::mistake::{Mistake, shown};
-use super::model::{Bootstrap, Config, Connection, Jsonl, JsonlPath, Kafka, Kind, Mode, Task};
+use super::model::{Bootstrap, Config, Connection, Jsonl, JsonlPath, Kafka, Kind, Mode, OnUnavailable, Task};
 use super::nearest::nearest;
 use super::read::{Reader, Table};
 use crate::file_id::is_same_file;
@@ -13,6 +13,9 @@ use crate::mode;
 
 pub(super) const MODES: [(&str, Mode); 3] =
     [("full", Mode::Full), ("incremental", Mode::Incremental), ("full+incremental", Mode::FullIncremental)];
+
+const ON_UNAVAILABLE: [(&str, OnUnavailable); 2] =
+    [("continue", OnUnavailable::Continue), ("stop", OnUnavailable::Stop)];
 
 /// The longest name of a group, in characters. Kafka's own limit is that of a string, 32,767 bytes.
 const GROUP_LIMIT: usize = 249;
@@ -35,9 +38,17 @@ pub(super) fn read(reader: &mut Reader<'_>, name: &str, table: &Table<'_, '_>, n
     let target = end(reader, table, "target", &meant, names);
     let group = group(reader, name, table);
     let allow_empty = reader.flag(table, "allow_empty");
+    let on_unavailable = on_unavailable(reader, table);
     let ((source, source_at), (target, target_at)) = (source?, target?);
-    let task = Task { name: name.to_owned(), source, target, mode: mode?, group: group?, allow_empty };
+    let task = Task { name: name.to_owned(), source, target, mode: mode?, group: group?, allow_empty, on_unavailable };
     Some(Placed { task, source_at, target_at, at: table.at.clone() })
+}
+
+/// What to do about partitions that cannot be read; the default without the key, or with a mistake left behind.
+fn on_unavailable(reader: &mut Reader<'_>, table: &Table<'_, '_>) -> OnUnavailable {
+    let key = keys::find(Section::Task, "on_unavailable");
+    let Some((key, value)) = key.zip(table.fields.get("on_unavailable")) else { return OnUnavailable::default() };
+    reader.word(key, value, &ON_UNAVAILABLE).unwrap_or_default()
 }
 
 /// The task's group; `None` with a mistake left behind.

@@ -5,6 +5,7 @@ pub mod identity;
 pub mod progress;
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use ottla_client::{Client, Committed, Consumer, ConsumerOptions, Error, ErrorKind, Topic, TopicPartition};
 
@@ -12,7 +13,7 @@ use crate::config::model::TopicExpression;
 use crate::core::evidence::{Evidence, Identity};
 use crate::core::plan::{self, Appeared, Course, Gap, Known};
 use crate::core::seen_topics::KEPT_IN;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::mode::Mode;
 use crate::task::failure::client_failure;
 
@@ -21,6 +22,9 @@ use self::progress::{Position, Progress, Stored};
 
 /// How much may be fetched ahead; with the producer's buffer it bounds the memory of a task.
 const BUFFER_BYTES: usize = 12 << 20;
+
+/// How long a partition may be unavailable before that is said, and the start of the others waits for it.
+const SOON: Duration = Duration::from_secs(10);
 
 /// How many gaps an error lists.
 const GAPS_SHOWN: usize = 10;
@@ -93,17 +97,32 @@ pub struct KafkaSource {
     command: String,
     seen: HashSet<TopicPartition>,
     unproven: Vec<TopicPartition>,
+    skips_unavailable: bool,
+    /// Partitions without a leader, which are left for later.
+    leaderless: HashSet<TopicPartition>,
+    /// Those of them that were not told of yet.
+    new_leaderless: Vec<TopicPartition>,
     /// The first look around has been taken.
     looked: bool,
 }
 
 impl KafkaSource {
-    /// Prepares to read. `place` is how errors name the cluster.
+    /// Prepares to read. `place` is how errors name the cluster. `skips_unavailable`: partitions without a leader are left for
+    /// later, and ones that cannot be read are told of soon.
     ///
     /// # Errors
     /// No consumer can be had.
-    pub fn open(client: Client, selection: Selection, reading: Reading, place: &str) -> Result<Self, Failure> {
-        let options = ConsumerOptions { buffer_bytes: BUFFER_BYTES, ..ConsumerOptions::default() };
+    pub fn open(
+        client: Client,
+        selection: Selection,
+        reading: Reading,
+        place: &str,
+        skips_unavailable: bool,
+    ) -> Result<Self, Failure> {
+        let mut options = ConsumerOptions { buffer_bytes: BUFFER_BYTES, ..ConsumerOptions::default() };
+        if skips_unavailable {
+            options.stall_timeout = SOON;
+        }
         let consumer = client.consumer(options).map_err(|error| client_failure(place, &error))?;
         let progress = match &reading {
             Reading::Task { group, .. } => Some(Progress::new(client.clone(), group.clone())),
@@ -120,6 +139,9 @@ impl KafkaSource {
             command: String::new(),
             seen: HashSet::new(),
             unproven: Vec::new(),
+            skips_unavailable,
+            leaderless: HashSet::new(),
+            new_leaderless: Vec::new(),
             looked: false,
         })
     }
@@ -139,23 +161,80 @@ impl KafkaSource {
     /// The cluster cannot be asked, the topic of [`Selection::Topic`] does not exist, or a committed offset lies outside
     /// the log (exit 4, with every gap's size).
     pub async fn discover(&mut self) -> Result<Vec<Start>, Failure> {
-        let topics = self.topics().await?;
-        let mut siblings = HashMap::new();
-        let mut new = Vec::new();
-        for topic in &topics {
-            siblings.insert(topic.name.clone(), topic.partitions.len() as i32);
-            let places = topic.partitions.iter().map(|partition| TopicPartition::new(topic.name.clone(), partition.id));
-            new.extend(places.filter(|place| !self.seen.contains(place)));
+        loop {
+            let topics = self.topics().await?;
+            let new = self.new_partitions(&topics);
+            let left_out = self.leaderless.len();
+            if !self.skips_unavailable {
+                return self.start_new(&topics, new).await;
+            }
+            let discovered = tokio::time::timeout(SOON, self.start_new(&topics, new.clone())).await;
+            match discovered {
+                Ok(Err(failure)) if failure.exit == Exit::Environment => {
+                    if !self.has_lost_more_leaders(left_out).await? {
+                        return Err(failure);
+                    }
+                }
+                Ok(discovered) => return discovered,
+                Err(_) => {
+                    if !self.has_lost_more_leaders(left_out).await? {
+                        return self.start_new(&topics, new).await;
+                    }
+                }
+            }
         }
+    }
+
+    /// Whether there are more partitions without a leader by now than were left out: then the others start without them.
+    async fn has_lost_more_leaders(&mut self, left_out: usize) -> Result<bool, Failure> {
+        let topics = self.topics().await?;
+        self.new_partitions(&topics);
+        Ok(self.leaderless.len() > left_out)
+    }
+
+    /// Partitions that were not seen before and can be read.
+    fn new_partitions(&mut self, topics: &[Topic]) -> Vec<TopicPartition> {
+        let mut new = Vec::new();
+        for topic in topics {
+            for partition in &topic.partitions {
+                let place = TopicPartition { topic: topic.name.clone(), partition: partition.id };
+                if self.seen.contains(&place) {
+                    continue;
+                }
+                if partition.leader.is_some() || !self.skips_unavailable {
+                    self.leaderless.remove(&place);
+                    new.push(place);
+                } else if self.leaderless.insert(place.clone()) {
+                    self.new_leaderless.push(place);
+                }
+            }
+        }
+        new
+    }
+
+    /// Whether partitions without a leader were left for later.
+    pub fn has_leaderless(&self) -> bool {
+        !self.leaderless.is_empty()
+    }
+
+    /// The partitions that have been left for later since the last call.
+    pub fn take_new_leaderless(&mut self) -> Vec<TopicPartition> {
+        std::mem::take(&mut self.new_leaderless)
+    }
+
+    async fn start_new(&mut self, topics: &[Topic], new: Vec<TopicPartition>) -> Result<Vec<Start>, Failure> {
+        let siblings: HashMap<_, _> =
+            topics.iter().map(|topic| (topic.name.clone(), topic.partitions.len() as i32)).collect();
         let first = !self.looked;
         if first {
             self.read_seen_topics().await?;
         }
-        self.looked = true;
         if new.is_empty() {
+            self.looked = true;
             return Ok(Vec::new());
         }
         let starts = self.starts(&new, first).await?;
+        self.looked = true;
         self.seen.extend(new.iter().cloned());
         let start = |(place, (course, evidence)): (TopicPartition, (Course, Evidence))| {
             let siblings = siblings.get(&place.topic).copied().unwrap_or(0);

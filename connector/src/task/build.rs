@@ -60,6 +60,7 @@ fn source_spec(config: &Config, task: &Task, source: &Connection, embedded: &[St
             cluster: cluster(source, kafka, embedded),
             selection: Selection::Matching(kafka.topics.clone()),
             mode: Some(task.mode),
+            on_unavailable: task.on_unavailable,
             from_earliest: Vec::new(),
             command: format!("ottla run {} {}", config.file.display(), task.name),
             on_bad_message: source.on_bad_message,

@@ -1,5 +1,6 @@
 //! The way of a task whose source is Kafka.
 
+mod outages;
 mod positions;
 
 use std::collections::HashMap;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use ottla_client::{Client, Error, Fetched, TopicPartition};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
+use crate::config::model::OnUnavailable;
 use crate::core::checkpoint::Lane;
 use crate::core::plan::Course;
 use crate::event::{Event, Origin};
@@ -20,6 +22,7 @@ use crate::source::kafka::{KafkaSource, Reading, Selection, Start};
 use crate::target::kafka::Naming;
 use crate::target::{Route, SourceTopic, Target};
 
+use self::outages::Outages;
 use self::positions::{Log, Prover};
 use super::failure::client_failure;
 use super::pump::{Policies, Pump};
@@ -27,6 +30,9 @@ use super::{End, Ending, Job, KafkaFrom, Shutdown, Timing, requested};
 
 /// How often the end of a log is looked at for which no more records come.
 const LOOK_AT_ENDS_EVERY: Duration = Duration::from_millis(250);
+
+/// How often partitions that cannot be read are looked at.
+const LOOK_AT_OUTAGES_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the positions of a start are committed for topics that the group's coordinator does not know yet: a topic that
 /// was just created reaches it with a delay.
@@ -62,6 +68,9 @@ struct FromKafka {
     failed_commits: u32,
     /// It is a task with positions, not a copy.
     keeps_positions: bool,
+    /// Partitions that cannot be read hold up no other.
+    skips_unavailable: bool,
+    outages: Outages,
     /// The target is the cluster that is read from.
     own_cluster: bool,
 }
@@ -105,6 +114,7 @@ impl FromKafka {
             None => Reading::Once,
         };
         let ends = reading.ends();
+        let skips_unavailable = !ends && from.on_unavailable == OnUnavailable::Continue;
         let target = job.target.open(&job.name, console, &job.timing).await?;
         let policies = Policies { on_bad_message: from.on_bad_message, on_push_error: job.target.on_push_error() };
         let own_cluster = match &target {
@@ -112,8 +122,14 @@ impl FromKafka {
             Target::Jsonl(_) => false,
         };
         let mut task = Self {
-            source: KafkaSource::open(client, from.selection.clone(), reading, &from.cluster.place())?
-                .started_by(&from.command, &from.from_earliest),
+            source: KafkaSource::open(
+                client,
+                from.selection.clone(),
+                reading,
+                &from.cluster.place(),
+                skips_unavailable,
+            )?
+            .started_by(&from.command, &from.from_earliest),
             pump: Pump::new(&job.name, target, policies, job.timing.commit, console, Arc::clone(progress)),
             name: job.name.clone(),
             ends,
@@ -125,10 +141,13 @@ impl FromKafka {
             console: Arc::clone(console),
             failed_commits: 0,
             keeps_positions: from.mode.is_some(),
+            skips_unavailable,
+            outages: Outages::default(),
             own_cluster,
         };
         let starts = task.source.discover().await?;
-        if starts.is_empty() {
+        task.say_leaderless();
+        if starts.is_empty() && !task.source.has_leaderless() {
             task.say_nothing_matches(from);
         }
         task.start(starts).await?;
@@ -239,6 +258,7 @@ impl FromKafka {
     async fn run(&mut self, timing: &Timing, shutdown: &mut Shutdown) -> Result<Ending, Failure> {
         let mut ends_tick = ticks(LOOK_AT_ENDS_EVERY);
         let mut topics_tick = ticks(timing.discover);
+        let mut outages_tick = ticks(LOOK_AT_OUTAGES_EVERY);
         let mut renew_tick = ticks(RENEW_EVERY);
         loop {
             if self.pump.is_stopped() || (self.ends && self.open == 0) {
@@ -253,9 +273,16 @@ impl FromKafka {
                 settled = self.pump.target.settled() => self.pump.apply(settled),
                 _ = ends_tick.tick(), if self.ends => self.look_at_ends(),
                 _ = topics_tick.tick(), if !self.ends => self.look_for_topics().await?,
+                _ = outages_tick.tick(), if self.has_outages() => {
+                    self.look_at_outages();
+                    if self.source.has_leaderless() {
+                        self.look_for_topics().await?;
+                    }
+                }
                 _ = renew_tick.tick() => self.renew().await?,
                 fetched = self.source.consumer.next(), if !crowded => match fetched {
                     Ok(fetched) => self.take(&fetched, shutdown).await?,
+                    Err(error) if self.goes_on_without(&error) => {}
                     Err(error) => {
                         let failure = self.read_failure(&error).await;
                         self.pump.stop(failure);
@@ -268,6 +295,22 @@ impl FromKafka {
         }
     }
 
+    fn has_outages(&self) -> bool {
+        !self.outages.is_empty() || self.source.has_leaderless()
+    }
+
+    /// Tells of partitions that have no leader now, and of which nothing was read yet.
+    fn say_leaderless(&mut self) {
+        let places = self.source.take_new_leaderless();
+        let Some(first) = places.first() else { return };
+        let others = match places.len() - 1 {
+            0 => String::new(),
+            others => format!(" and {others} more"),
+        };
+        self.console
+            .say(&format!("{}: {first}{others}: no leader; read once there is one, the others go on", self.name));
+    }
+
     fn is_file(&self) -> bool {
         matches!(self.pump.target, Target::Jsonl(_))
     }
@@ -277,6 +320,9 @@ impl FromKafka {
         let Some(&index) = self.by_place.get(fetched.partition()) else { return Ok(()) };
         if self.seats[index].done {
             return Ok(());
+        }
+        if !self.outages.is_empty() {
+            self.is_read_again(fetched.partition());
         }
         if self.needs_check(index, fetched.watched_since()) && !self.check_before_use(index, shutdown).await? {
             return Ok(());
@@ -364,6 +410,7 @@ impl FromKafka {
 
     async fn look_for_topics(&mut self) -> Result<(), Failure> {
         let found = self.source.discover().await;
+        self.say_leaderless();
         match found {
             Ok(starts) => self.start(starts).await,
             // Reading goes on; a cluster that stays away is noticed there.

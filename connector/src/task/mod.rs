@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use ottla_client::{Client, TlsOptions};
 use tokio::sync::watch;
 
-use crate::config::model::{AckLevel, Auth, JsonlPath, OnError, SHUTDOWN_TIMEOUT};
+use crate::config::model::{AckLevel, Auth, JsonlPath, OnError, OnUnavailable, SHUTDOWN_TIMEOUT};
 use crate::core::batcher::Limits;
 use crate::exit::{Exit, Failure};
 use crate::mode::Mode;
@@ -68,6 +68,8 @@ pub struct KafkaFrom {
     pub selection: Selection,
     /// The mode of a task; `None` reads once from the earliest offset to the end and leaves no trace in the cluster.
     pub mode: Option<Mode>,
+    /// What to do about partitions that cannot be read for a while, in the incremental modes.
+    pub on_unavailable: OnUnavailable,
     /// Topics to read from their earliest offsets, whatever is committed (`--from-earliest`).
     pub from_earliest: Vec<String>,
     /// The command that starts the task again, for errors that say how to go on.

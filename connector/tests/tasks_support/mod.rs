@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ottla_client::{Client, CommitOffset, Outgoing, ProducerOptions, TopicPartition};
-use ottla_connector::config::model::{AckLevel, JsonlPath, OnError, TopicExpression};
+use ottla_connector::config::model::{AckLevel, JsonlPath, OnError, OnUnavailable, TopicExpression};
 use ottla_connector::core::batcher::Limits;
 use ottla_connector::mode::{Mode, group};
 use ottla_connector::progress::Console;
@@ -133,6 +133,7 @@ pub fn from_topics(broker: &DevBroker, expression: &str, mode: Mode) -> KafkaFro
         cluster: cluster(broker),
         selection: Selection::Matching(TopicExpression::parse(expression).expect("an expression")),
         mode: Some(mode),
+        on_unavailable: OnUnavailable::Continue,
         from_earliest: Vec::new(),
         command: String::new(),
         on_bad_message: OnError::Stop,

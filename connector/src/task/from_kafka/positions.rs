@@ -116,15 +116,19 @@ impl Seat {
 }
 
 impl FromKafka {
-    /// Holds the logs of all partitions that were unwatched since their last check against what was read of them, before
+    /// Holds the logs of partitions that were unwatched since their last check against what was read of them, before
     /// anything of `index` is used. Returns false if the task is to end: it was asked to, or a log is another one.
     pub(super) async fn check_before_use(&mut self, index: usize, shutdown: &mut Shutdown) -> Result<bool, Failure> {
-        let unwatched = |seat: &Seat| {
+        let unwatched = |index: &usize| {
+            let seat = &self.seats[*index];
             let since = self.source.consumer.watched_since(&seat.place);
             !seat.done && since.is_some_and(|since| !seat.log.is_checked(since))
         };
-        let due = (0..self.seats.len()).filter(|at| *at == index || unwatched(&self.seats[*at]));
-        let due: Vec<_> = due.collect();
+        // What lies ready is checked with it, in one go.
+        let ready = self.source.consumer.ready();
+        let others = ready.iter().filter_map(|place| self.by_place.get(place).copied());
+        let mut due: Vec<_> = others.filter(|other| *other != index).filter(unwatched).collect();
+        due.push(index);
         let name = self.name.clone();
         let checked = tokio::select! {
             biased;
