@@ -195,6 +195,7 @@ impl KafkaSource {
     /// Partitions that were not seen before and can be read.
     fn new_partitions(&mut self, topics: &[Topic]) -> Vec<TopicPartition> {
         let mut new = Vec::new();
+        let before = std::mem::take(&mut self.leaderless);
         for topic in topics {
             for partition in &topic.partitions {
                 let place = TopicPartition { topic: topic.name.clone(), partition: partition.id };
@@ -202,11 +203,13 @@ impl KafkaSource {
                     continue;
                 }
                 if partition.leader.is_some() || !self.skips_unavailable {
-                    self.leaderless.remove(&place);
                     new.push(place);
-                } else if self.leaderless.insert(place.clone()) {
-                    self.new_leaderless.push(place);
+                    continue;
                 }
+                if !before.contains(&place) {
+                    self.new_leaderless.push(place.clone());
+                }
+                self.leaderless.insert(place);
             }
         }
         new
@@ -353,11 +356,11 @@ impl KafkaSource {
                 Err(gap) => gaps.push((held.place.clone(), gap)),
             }
         }
+        let mut kept = stored.topics();
+        kept.extend(self.seen.iter().map(|place| &*place.topic));
         for place in places {
-            let forgotten = progress.has_read(&place.topic)
-                && !stored.has_topic(&place.topic)
-                && !self.is_asked_from_earliest(place)
-                && !self.seen.iter().any(|seen| seen.topic == place.topic);
+            let forgotten =
+                progress.has_read(&place.topic) && !kept.contains(&*place.topic) && !self.is_asked_from_earliest(place);
             if let Some(&(earliest, latest)) = ends.get(place).filter(|_| forgotten) {
                 gaps.push((place.clone(), Gap::Forgotten { earliest, latest }));
             }

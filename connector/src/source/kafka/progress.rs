@@ -1,6 +1,6 @@
 //! What Kafka keeps of a task: its positions, its marks, and which topics it has read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ottla_client::{Client, CommitOffset, Committed, Error, ErrorKind, TopicPartition};
 
@@ -64,9 +64,9 @@ impl Stored {
         self.marks.contains_key(place)
     }
 
-    /// Whether anything is kept of a topic.
-    pub fn has_topic(&self, topic: &str) -> bool {
-        self.offsets.keys().chain(self.marks.keys()).any(|place| *place.topic == *topic)
+    /// The topics of which anything is kept.
+    pub fn topics(&self) -> HashSet<&str> {
+        self.offsets.keys().chain(self.marks.keys()).map(|place| &*place.topic).collect()
     }
 }
 
