@@ -29,6 +29,7 @@ pub mod exit;
 pub mod file_id;
 pub mod format;
 pub mod mode;
+pub(crate) mod orders;
 pub mod progress;
 pub mod secret;
 pub mod source;

@@ -250,6 +250,18 @@ async fn a_topic_that_appears_later_is_read_from_its_beginning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_topic_is_looked_for_every_second_however_rarely_later_ones_are() {
+    let (broker, out) = (broker().await, OutFile::new());
+    let mut job = job("t", from_topics(&broker, TOPIC, Mode::FullIncremental), out.target());
+    job.timing.discover = Duration::from_hours(24);
+    let running = start(job);
+    until("the look that finds nothing", async || broker.requests(ApiKey::METADATA) > 2).await;
+    broker.create_topic(TOPIC, 1).expect("created");
+    fill(&broker, TOPIC, 0, 0..3).await;
+    settle(running, &out, &[objects(0, 0..3)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_appears_while_the_task_is_down_is_read_from_its_beginning() {
     for mode in [Mode::Incremental, Mode::FullIncremental] {
         let (broker, out) = (topic().await, OutFile::new());

@@ -1,17 +1,21 @@
-//! The shipped data set is what its program writes, and has in it what its description promises.
+//! The demo's orders are those of `testdata/orders.jsonl`, and have in them what their description promises.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
-#[path = "../examples/make_orders.rs"]
-#[expect(dead_code, reason = "the program's main is not called here")]
-mod make_orders;
+#[path = "../src/orders.rs"]
+mod orders;
 
-const SHIPPED: &str = include_str!("../../testdata/orders.jsonl");
+/// The file that the tests compare with.
+static SHIPPED: LazyLock<String> = LazyLock::new(|| {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/orders.jsonl");
+    std::fs::read_to_string(path).expect("the shipped orders")
+});
 
 #[test]
 fn the_shipped_orders_are_exactly_what_the_program_writes() {
     // Not assert_eq: a difference would print megabytes.
-    let made = make_orders::orders();
+    let made = orders::orders();
     let differs = made.lines().zip(SHIPPED.lines()).position(|(made, shipped)| made != shipped);
     assert_eq!(differs, None, "first different line, from 0");
     assert_eq!(made.len(), SHIPPED.len());
@@ -20,7 +24,7 @@ fn the_shipped_orders_are_exactly_what_the_program_writes() {
 #[test]
 fn every_line_is_one_json_object_of_200_to_1024_bytes() {
     let lines: Vec<_> = SHIPPED.lines().collect();
-    assert_eq!(lines.len(), 10_000);
+    assert_eq!(lines.len(), orders::ORDERS as usize);
     assert!(SHIPPED.ends_with('\n') && !SHIPPED.contains('\r'));
     for line in &lines {
         assert!((200..=1024).contains(&line.len()), "{} bytes: {line}", line.len());

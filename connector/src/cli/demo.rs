@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use clap::Args;
@@ -18,6 +18,7 @@ use super::{print, say};
 use crate::config::model::{AckLevel, JsonlPath, OnError, OnUnavailable, TopicExpression};
 use crate::exit::{Exit, Failure};
 use crate::mode::{Mode, group};
+use crate::orders::orders;
 use crate::progress::{Console, grouped, summary};
 use crate::source::jsonl::Input;
 use crate::source::kafka::Selection;
@@ -28,8 +29,7 @@ use crate::task::{
     Timing,
 };
 
-/// The shipped data set; `testdata/README.md` says what is in it and how it is made.
-static ORDERS: &[u8] = include_bytes!("../../../testdata/orders.jsonl");
+static ORDERS: LazyLock<String> = LazyLock::new(orders);
 
 const TOPIC: &str = "orders";
 const FILE: &str = "orders-copy.jsonl";
@@ -99,7 +99,7 @@ fn send(servers: &[String]) -> Job {
         name: "send".to_owned(),
         group: group("send"),
         source: SourceSpec::Lines(LinesFrom {
-            input: Input::Memory(ORDERS),
+            input: Input::Memory(ORDERS.as_bytes()),
             on_bad_message: OnError::Stop,
             positions: None,
         }),
@@ -151,11 +151,11 @@ fn prove(file: &Path) -> Result<u64, Failure> {
     let wrong = |what: String| Failure::internal(format!("{}: {what}", file.display()));
     let mut copy = BufReader::new(File::open(file).map_err(cannot)?);
     let (mut line, mut count) = (Vec::new(), 0);
-    for sent in ORDERS.split_inclusive(|byte| *byte == b'\n') {
+    for sent in ORDERS.split_inclusive('\n') {
         line.clear();
         copy.read_until(b'\n', &mut line).map_err(cannot)?;
         count += 1;
-        if line != sent {
+        if line != sent.as_bytes() {
             return Err(wrong(format!("line {count} is not the order that was sent")));
         }
     }
@@ -194,12 +194,13 @@ mod tests {
             std::fs::write(&file, content).expect("written");
             prove(&file)
         };
-        assert_eq!(with(ORDERS).expect("equal"), 10_000);
-        let mut changed = ORDERS.to_vec();
+        let orders = ORDERS.as_bytes();
+        assert_eq!(with(orders).expect("equal"), 10_000);
+        let mut changed = orders.to_vec();
         changed[1_000_000] ^= 1;
         assert!(with(&changed).is_err());
-        let last = ORDERS[..ORDERS.len() - 1].iter().rposition(|byte| *byte == b'\n').expect("lines") + 1;
-        assert!(with(&ORDERS[..last]).expect_err("one short").message.contains("line 10000"));
-        assert!(with(&[ORDERS, b"{}\n"].concat()).is_err());
+        let last = orders[..orders.len() - 1].iter().rposition(|byte| *byte == b'\n').expect("lines") + 1;
+        assert!(with(&orders[..last]).expect_err("one short").message.contains("line 10000"));
+        assert!(with(&[orders, b"{}\n"].concat()).is_err());
     }
 }

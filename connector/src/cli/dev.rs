@@ -63,7 +63,8 @@ fn welcome(bootstrap: &str, args: &DevArgs) -> String {
          Everything is in memory and gone when it stops; it is for development and tests, not for production.\n\
          \n\
          Try, in another terminal:\n  \
-           ottla copy testdata/orders.jsonl kafka://{bootstrap}/orders\n  \
+           ottla demo --dir .                                  10,000 orders in orders-copy.jsonl\n  \
+           ottla copy orders-copy.jsonl kafka://{bootstrap}/orders\n  \
            ottla copy kafka://{bootstrap}/orders -\n  \
            kcat -b {bootstrap} -L\n\
          \n\

@@ -28,6 +28,9 @@ use super::failure::client_failure;
 use super::pump::{Policies, Pump};
 use super::{End, Ending, Job, KafkaFrom, Shutdown, Timing, requested};
 
+/// How often topics are looked for as long as there is none to read: somebody waits for the first records.
+const LOOK_FOR_THE_FIRST_EVERY: Duration = Duration::from_secs(1);
+
 /// How often the end of a log is looked at for which no more records come.
 const LOOK_AT_ENDS_EVERY: Duration = Duration::from_millis(250);
 
@@ -257,7 +260,7 @@ impl FromKafka {
 
     async fn run(&mut self, timing: &Timing, shutdown: &mut Shutdown) -> Result<Ending, Failure> {
         let mut ends_tick = ticks(LOOK_AT_ENDS_EVERY);
-        let mut topics_tick = ticks(timing.discover);
+        let mut topics_tick = ticks(self.discover_every(timing));
         let mut outages_tick = ticks(LOOK_AT_OUTAGES_EVERY);
         let mut renew_tick = ticks(RENEW_EVERY);
         loop {
@@ -272,7 +275,10 @@ impl FromKafka {
                 () = until(deadline), if deadline.is_some() => self.commit().await?,
                 settled = self.pump.target.settled() => self.pump.apply(settled),
                 _ = ends_tick.tick(), if self.ends => self.look_at_ends(),
-                _ = topics_tick.tick(), if !self.ends => self.look_for_topics().await?,
+                _ = topics_tick.tick(), if !self.ends => {
+                    self.look_for_topics().await?;
+                    topics_tick = ticks(self.discover_every(timing));
+                }
                 _ = outages_tick.tick(), if self.has_outages() => {
                     self.look_at_outages();
                     if self.source.has_leaderless() {
@@ -406,6 +412,10 @@ impl FromKafka {
             seat.position = stop;
             self.finish_seat(index);
         }
+    }
+
+    fn discover_every(&self, timing: &Timing) -> Duration {
+        if self.seats.is_empty() { timing.discover.min(LOOK_FOR_THE_FIRST_EVERY) } else { timing.discover }
     }
 
     async fn look_for_topics(&mut self) -> Result<(), Failure> {

@@ -155,7 +155,7 @@ pub struct ClusterSpec {
 pub struct Timing {
     /// How much may lie between two commits.
     pub commit: Limits,
-    /// How often new topics and partitions are looked for.
+    /// How often new topics and partitions are looked for; every second as long as there is none to read.
     pub discover: Duration,
     /// How long a record may take into a Kafka target, all attempts counted (Kafka: `delivery.timeout.ms`).
     pub delivery: Duration,

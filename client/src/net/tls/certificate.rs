@@ -50,13 +50,14 @@ mod tests {
     use crate::kerberos::time::KerberosTime;
     use crate::net::tls::pem;
 
-    fn certificate(pem: &[u8]) -> Vec<u8> {
-        pem::certificates(pem).unwrap()[0].to_vec()
+    fn server_certificate() -> Vec<u8> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/tls/server.pem");
+        pem::certificates(&std::fs::read(path).unwrap()).unwrap()[0].to_vec()
     }
 
     #[test]
     fn both_forms_of_time_are_read() {
-        let der = certificate(include_bytes!("../../../../testdata/tls/server.pem"));
+        let der = server_certificate();
         let (from, until) = validity(&der).unwrap();
         assert_eq!(KerberosTime::from(from).to_string(), "2020-01-01 00:00:00 UTC");
         assert_eq!(KerberosTime::from(until).to_string(), "2120-01-01 00:00:00 UTC");
@@ -64,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_certificate_cut_anywhere_has_no_times_and_none_of_its_bits_makes_a_panic() {
-        let der = certificate(include_bytes!("../../../../testdata/tls/server.pem"));
+        let der = server_certificate();
         for len in 0..der.len() {
             assert_eq!(validity(&der[..len]), None, "{len}");
         }

@@ -2,25 +2,25 @@
 
 use super::*;
 
-macro_rules! testdata {
-    ($name:literal) => {
-        include_str!(concat!("../../../../testdata/tls/", $name))
-    };
+/// A file of the project's `testdata/tls`, which no package of this crate holds.
+fn testdata(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/tls").join(name);
+    std::fs::read_to_string(path).unwrap()
 }
 
 const PASSWORD: &str = "key-secret";
 
-/// Every form, with whether it needs the password.
+/// Every form, its file, and whether it needs the password.
 const KEYS: [(&str, &str, bool); 9] = [
-    ("PKCS#8 RSA", testdata!("client-rsa.key"), false),
-    ("PKCS#8 P-256", testdata!("client-p256.key"), false),
-    ("PKCS#8 P-384", testdata!("client-p384.key"), false),
-    ("PKCS#8 Ed25519", testdata!("client-ed25519.key"), false),
-    ("PKCS#1 RSA", testdata!("client-rsa-pkcs1.key"), false),
-    ("SEC1 P-256", testdata!("client-p256-sec1.key"), false),
-    ("SEC1 P-384", testdata!("client-p384-sec1.key"), false),
-    ("encrypted PKCS#8 by PBKDF2", testdata!("client-rsa-encrypted.key"), true),
-    ("encrypted PKCS#8 by scrypt", testdata!("client-p256-scrypt.key"), true),
+    ("PKCS#8 RSA", "client-rsa.key", false),
+    ("PKCS#8 P-256", "client-p256.key", false),
+    ("PKCS#8 P-384", "client-p384.key", false),
+    ("PKCS#8 Ed25519", "client-ed25519.key", false),
+    ("PKCS#1 RSA", "client-rsa-pkcs1.key", false),
+    ("SEC1 P-256", "client-p256-sec1.key", false),
+    ("SEC1 P-384", "client-p384-sec1.key", false),
+    ("encrypted PKCS#8 by PBKDF2", "client-rsa-encrypted.key", true),
+    ("encrypted PKCS#8 by scrypt", "client-p256-scrypt.key", true),
 ];
 
 fn refused(text: &[u8], password: Option<&str>) -> String {
@@ -29,22 +29,24 @@ fn refused(text: &[u8], password: Option<&str>) -> String {
 
 #[test]
 fn every_form_of_key_is_read() {
-    for (form, text, encrypted) in KEYS {
+    let certificate = testdata("client-p256.pem");
+    for (form, file, encrypted) in KEYS {
+        let text = testdata(file);
         let password = encrypted.then_some(PASSWORD);
         assert!(private_key(text.as_bytes(), password).is_ok(), "{form}");
         let windows = text.replace('\n', "\r\n");
         assert!(private_key(windows.as_bytes(), password).is_ok(), "{form} with CRLF");
-        let surrounded = format!("Bag Attributes\n{}{text}# end\n", testdata!("client-p256.pem"));
+        let surrounded = format!("Bag Attributes\n{certificate}{text}# end\n");
         assert!(private_key(surrounded.as_bytes(), password).is_ok(), "{form} beside a certificate");
     }
 }
 
 #[test]
 fn an_encrypted_key_opens_to_the_very_key_that_was_encrypted() {
-    for (encrypted, open) in [
-        (testdata!("client-rsa-encrypted.key"), testdata!("client-rsa.key")),
-        (testdata!("client-p256-scrypt.key"), testdata!("client-p256.key")),
-    ] {
+    for (encrypted, open) in
+        [("client-rsa-encrypted.key", "client-rsa.key"), ("client-p256-scrypt.key", "client-p256.key")]
+    {
+        let (encrypted, open) = (testdata(encrypted), testdata(open));
         let opened = private_key(encrypted.as_bytes(), Some(PASSWORD)).unwrap();
         assert_eq!(opened.secret_der(), private_key(open.as_bytes(), None).unwrap().secret_der());
     }
@@ -52,7 +54,8 @@ fn an_encrypted_key_opens_to_the_very_key_that_was_encrypted() {
 
 #[test]
 fn a_wrong_and_a_missing_password_are_told_apart_and_not_repeated() {
-    for (form, text, _) in KEYS.iter().filter(|(.., encrypted)| *encrypted) {
+    for (form, file, _) in KEYS.iter().filter(|(.., encrypted)| *encrypted) {
+        let text = testdata(file);
         assert!(refused(text.as_bytes(), None).contains("password is not given"), "{form}");
         let wrong = refused(text.as_bytes(), Some("open-sesame"));
         assert!(wrong.contains("password is wrong") && !wrong.contains("open-sesame"), "{form}: {wrong}");
@@ -61,21 +64,21 @@ fn a_wrong_and_a_missing_password_are_told_apart_and_not_repeated() {
 
 #[test]
 fn broken_and_old_encryption_is_refused_with_the_command_that_helps() {
-    for (text, word) in [
-        (testdata!("client-p256-pbes1.key"), "not encrypted by PBES2"),
-        (testdata!("client-rsa-legacy-encrypted.key"), "old form"),
-    ] {
-        let said = refused(text.as_bytes(), Some(PASSWORD));
+    for (file, word) in
+        [("client-p256-pbes1.key", "not encrypted by PBES2"), ("client-rsa-legacy-encrypted.key", "old form")]
+    {
+        let said = refused(testdata(file).as_bytes(), Some(PASSWORD));
         assert!(said.contains(word) && said.contains("openssl pkcs8 -topk8"), "{said}");
     }
 }
 
 #[test]
 fn what_is_no_key_is_named_for_what_it_is() {
+    let authority = testdata("ca.pem");
     for (text, word) in [
         (&b" \n"[..], "empty"),
         (b"hello", "no private key"),
-        (testdata!("ca.pem").as_bytes(), "no private key"),
+        (authority.as_bytes(), "no private key"),
         (b"\x30\x82\x01\x02\x00\x00", "binary"),
         (b"\xfe\xed\xfe\xed\x00\x00", "binary"),
         (b"-----BEGIN PRIVATE KEY-----\nMIIB\n", "END line"),
@@ -85,7 +88,7 @@ fn what_is_no_key_is_named_for_what_it_is() {
         let said = refused(text, Some(PASSWORD));
         assert!(said.contains(word), "{word}: {said}");
     }
-    assert!(certificates(testdata!("client-p256.key").as_bytes()).unwrap_err().contains("no certificate"));
+    assert!(certificates(testdata("client-p256.key").as_bytes()).unwrap_err().contains("no certificate"));
 }
 
 /// PBES2 of AES-256-CBC under these parameters of a key derivation function, with no key inside.
@@ -118,7 +121,8 @@ fn a_key_that_would_take_hours_or_all_memory_is_refused_at_once() {
 
 #[test]
 fn text_cut_anywhere_gives_a_key_or_an_error_and_never_shows_it() {
-    for (form, text, encrypted) in KEYS {
+    for (form, file, encrypted) in KEYS {
+        let text = testdata(file);
         // Of the encrypted ones only cuts that leave no key to try a password on, since each try costs its time.
         let step = if encrypted { 16 } else { 1 };
         let end = text.find("-----END").unwrap();
@@ -131,9 +135,9 @@ fn text_cut_anywhere_gives_a_key_or_an_error_and_never_shows_it() {
 
 #[test]
 fn no_flipped_bit_makes_a_panic() {
-    let text = testdata!("client-p256-sec1.key").as_bytes();
+    let text = testdata("client-p256-sec1.key").into_bytes();
     for bit in 0..text.len() * 8 {
-        let mut flipped = text.to_vec();
+        let mut flipped = text.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         let _ = private_key(&flipped, None);
         let _ = certificates(&flipped);

@@ -180,8 +180,11 @@ impl OutFile {
 }
 
 pub(super) fn cannot_write(path: &Path, error: &dyn std::fmt::Display) -> Failure {
-    Failure::environment(format!("{} cannot be written: {error}", path.display()))
-        .with_help("what was not written is not committed; start the task again once this is mended")
+    let failure = Failure::environment(format!("{} cannot be written: {error}", path.display()));
+    match path.parent().filter(|folder| *folder != Path::new("") && !folder.exists()) {
+        Some(folder) => failure.with_help(format!("there is no folder {}: make it first", folder.display())),
+        None => failure.with_help("what was not written is not committed; start the task again once this is mended"),
+    }
 }
 
 pub(super) fn holds_something(path: &Path) -> Failure {
