@@ -1,7 +1,10 @@
 //! When a connection is authenticated again, and when it has to be silent for it (KIP-368).
 //!
-//! The broker says how long a login lasts. Somewhere in its last 15 to 5 % the client logs in anew on the same connection;
-//! the brokers close it on the first other request after the end. While tokens travel nothing else may be sent.
+//! The broker says how long a login lasts. Somewhere in its last 15 to 5 % the client logs in again on the same connection;
+//! the brokers close it on the first other request that they read after the end. While tokens travel nothing else may be sent.
+//!
+//! What counts is when the broker reads a request, not when it was written: a broker that is busy, or answers a long poll
+//! first, reads late. So a few seconds of margin are kept however short the login is, up to half of it.
 
 use std::time::{Duration, Instant};
 
@@ -11,9 +14,21 @@ const DUE: f64 = 0.85;
 const SPREAD: f64 = 0.10;
 /// After this part nothing is sent before the new login: what is on its way may arrive after the end.
 const SAFE: f64 = 0.97;
+/// The new login is due at least this long before the end, or half of the lifetime if that is less.
+const MARGIN: Duration = Duration::from_secs(5);
+/// Brokers take one new login a second; a little more, since they count by their own clock.
+const NOT_BEFORE: Duration = Duration::from_millis(1050);
 /// Brokers take one new login a second and no more (`KafkaChannel.MIN_REAUTH_INTERVAL_ONE_SECOND_NANOS`); a shorter
 /// lifetime cannot be renewed in time, only replaced by a new connection.
 const SHORTEST_RENEWABLE: Duration = Duration::from_millis(1300);
+
+/// How long a login lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lifetime {
+    pub(crate) lasts: Duration,
+    /// When the broker was asked: it counts from its answer, which may have been under way for any time.
+    pub(crate) since: Instant,
+}
 
 /// One connection's login.
 #[derive(Debug)]
@@ -44,8 +59,8 @@ struct Term {
 }
 
 impl Reauth {
-    /// After a login; `lifetime` as the broker said it, `chance` in `0.0..1.0`.
-    pub(crate) fn new(lifetime: Option<Duration>, now: Instant, chance: f64) -> Self {
+    /// After a login; `None` lasts forever. `chance` is in `0.0..1.0`.
+    pub(crate) fn new(lifetime: Option<Lifetime>, now: Instant, chance: f64) -> Self {
         let state = match lifetime.and_then(|lifetime| Term::new(lifetime, now, chance)) {
             None => State::Endless,
             Some(term) => State::Valid(term),
@@ -71,7 +86,7 @@ impl Reauth {
     }
 
     /// The new login succeeded.
-    pub(crate) fn renewed(&mut self, lifetime: Option<Duration>, now: Instant, chance: f64) {
+    pub(crate) fn renewed(&mut self, lifetime: Option<Lifetime>, now: Instant, chance: f64) {
         *self = Self::new(lifetime, now, chance);
     }
 
@@ -114,14 +129,17 @@ impl Reauth {
 
 impl Term {
     /// `None` if it is longer than the clock reaches.
-    fn new(lifetime: Duration, now: Instant, chance: f64) -> Option<Self> {
-        let after = |part: f64| now.checked_add(lifetime.mul_f64(part));
-        Some(Self {
-            since: now,
-            due: after(DUE + SPREAD * chance.clamp(0.0, 1.0))?,
-            safe_until: after(SAFE)?,
-            renewable: lifetime >= SHORTEST_RENEWABLE,
-        })
+    fn new(lifetime: Lifetime, now: Instant, chance: f64) -> Option<Self> {
+        let Lifetime { lasts, since } = lifetime;
+        let margin = MARGIN.min(lasts / 2);
+        // Before the end by a part of the lifetime, and by the margin.
+        let last_due = lasts.mul_f64(DUE + SPREAD).min(lasts.saturating_sub(margin));
+        let due = last_due.saturating_sub(lasts.mul_f64(SPREAD * (1.0 - chance.clamp(0.0, 1.0))));
+        let renewable = lasts >= SHORTEST_RENEWABLE;
+        let earliest = if renewable { now.checked_add(NOT_BEFORE)? } else { now };
+        let due = since.checked_add(due)?.max(earliest);
+        let safe_until = since.checked_add(lasts.mul_f64(SAFE).min(lasts.saturating_sub(margin / 2)))?;
+        Some(Self { since: now, due, safe_until: safe_until.max(due), renewable })
     }
 }
 
@@ -131,10 +149,14 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn lasting(lasts: Duration, since: Instant) -> Lifetime {
+        Lifetime { lasts, since }
+    }
+
     /// A login of 100 s at the given chance.
     fn login(chance: f64) -> (Reauth, Instant) {
         let now = Instant::now();
-        (Reauth::new(Some(100 * SECOND), now, chance), now)
+        (Reauth::new(Some(lasting(100 * SECOND, now)), now, chance), now)
     }
 
     #[test]
@@ -152,6 +174,44 @@ mod tests {
     }
 
     #[test]
+    fn a_login_of_seconds_leaves_the_broker_seconds_to_read_what_was_sent_before_its_end() {
+        // Lifetime, due at chances 0 and 1, and until when requests are sent; in tenths of a second.
+        for (lasts, earliest, latest, safe) in
+            [(40, 16, 20, 30), (80, 32, 40, 60), (200, 130, 150, 175), (600, 490, 550, 575)]
+        {
+            let tenth = SECOND / 10;
+            let start = Instant::now();
+            let due = |chance| {
+                Reauth::new(Some(lasting(lasts * tenth, start)), start, chance).deadline(start).unwrap() - start
+            };
+            assert!(due(0.0).abs_diff(earliest * tenth) < tenth / 10, "{lasts}: {:?}", due(0.0));
+            assert!(due(1.0).abs_diff(latest * tenth) < tenth / 10, "{lasts}: {:?}", due(1.0));
+            let reauth = Reauth::new(Some(lasting(lasts * tenth, start)), start, 0.0);
+            assert!(!reauth.holds(start + safe * tenth * 99 / 100), "{lasts}");
+            assert!(reauth.holds(start + safe * tenth * 101 / 100), "{lasts}");
+        }
+    }
+
+    #[test]
+    fn a_login_whose_answer_came_late_ends_that_much_earlier() {
+        let start = Instant::now();
+        let late = start + 3 * SECOND;
+        let reauth = Reauth::new(Some(lasting(20 * SECOND, start)), late, 1.0);
+        assert_eq!(reauth.deadline(late), Some(start + 15 * SECOND));
+        assert!(reauth.holds(start + 18 * SECOND));
+    }
+
+    #[test]
+    fn no_new_login_begins_within_a_second_of_the_last() {
+        let start = Instant::now();
+        for lasts in [1300, 1400, 2000] {
+            let reauth = Reauth::new(Some(lasting(Duration::from_millis(lasts), start)), start, 0.0);
+            assert_eq!(reauth.deadline(start), Some(start + NOT_BEFORE), "{lasts}");
+            assert!(!reauth.holds(start + NOT_BEFORE * 99 / 100), "{lasts}");
+        }
+    }
+
+    #[test]
     fn requests_go_on_until_tokens_travel_or_the_end_is_near() {
         let (mut reauth, start) = login(0.0);
         reauth.begins(start + 86 * SECOND, true, start);
@@ -159,7 +219,7 @@ mod tests {
         assert!(reauth.holds(start + 98 * SECOND));
         reauth.exchange();
         assert!(reauth.holds(start + 87 * SECOND) && reauth.is_busy());
-        reauth.renewed(Some(100 * SECOND), start + 88 * SECOND, 0.0);
+        reauth.renewed(Some(lasting(100 * SECOND, start + 88 * SECOND)), start + 88 * SECOND, 0.0);
         assert!(!reauth.holds(start + 88 * SECOND) && !reauth.is_busy());
         assert!(reauth.begins(start + 174 * SECOND, true, start));
     }
@@ -191,16 +251,16 @@ mod tests {
     #[test]
     fn a_life_too_short_to_renew_is_used_up_and_replaced() {
         let start = Instant::now();
-        let mut reauth = Reauth::new(Some(SECOND), start, 0.0);
-        assert!(!reauth.is_retired(start + SECOND / 2));
-        assert!(reauth.is_retired(start + SECOND * 86 / 100));
+        let mut reauth = Reauth::new(Some(lasting(SECOND, start)), start, 0.0);
+        assert!(!reauth.is_retired(start + SECOND * 39 / 100));
+        assert!(reauth.is_retired(start + SECOND * 41 / 100));
         assert!(!reauth.begins(start + SECOND, true, start) && !reauth.holds(start + SECOND));
     }
 
     #[test]
     fn a_login_without_an_end_or_with_one_beyond_the_clock_is_left_alone() {
         let start = Instant::now();
-        for lifetime in [None, Some(Duration::from_millis(i64::MAX as u64))] {
+        for lifetime in [None, Some(lasting(Duration::from_millis(i64::MAX as u64), start))] {
             let mut reauth = Reauth::new(lifetime, start, 0.5);
             let late = start + 1_000_000 * SECOND;
             assert!(!reauth.begins(late, true, start) && !reauth.holds(late) && !reauth.is_retired(late));

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use super::stream::Stream;
 use super::tls::Tls;
 use crate::config::{Options, Server, TlsSession};
+use crate::core::reauth::Lifetime;
 use crate::core::versions::{Negotiation, Refusal, Step, Versions};
 use crate::error::{Error, ErrorKind};
 
@@ -33,7 +34,7 @@ pub(crate) struct Established {
     pub(crate) versions: Versions,
     pub(crate) next_correlation_id: i32,
     /// After what time the broker wants the client authenticated again (KIP-368).
-    pub(crate) session_lifetime: Option<Duration>,
+    pub(crate) session_lifetime: Option<Lifetime>,
     /// How that is done.
     pub(crate) login: Option<Login>,
 }

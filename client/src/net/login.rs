@@ -13,6 +13,7 @@ use ottla_protocol::{ApiKey, ErrorCode};
 use tokio::sync::Notify;
 
 use crate::core::logins::{LIMIT, Logins, Pass, Verdict};
+use crate::core::reauth::Lifetime;
 use crate::core::versions::Versions;
 use crate::error::{Error, ErrorKind};
 use crate::kerberos::error::KerberosError;
@@ -60,7 +61,7 @@ struct Attempt<'a> {
 
 impl Login {
     /// Logs in. Gives the time after which the broker wants the client authenticated again; `None` for never.
-    pub(crate) async fn run(&self, carrier: &mut impl Carrier, versions: &Versions) -> Result<Option<Duration>, Error> {
+    pub(crate) async fn run(&self, carrier: &mut impl Carrier, versions: &Versions) -> Result<Option<Lifetime>, Error> {
         let attempt = self.gate.enter().await?;
         let work = async {
             let exchange = self.credentials.prepare(&self.host).await?;
@@ -164,7 +165,7 @@ async fn log_in(
     credentials: &Credentials,
     exchange: Exchange,
     versions: &Versions,
-) -> Result<Option<Duration>, Error> {
+) -> Result<Option<Lifetime>, Error> {
     let version = pick(versions, ApiKey::SASL_HANDSHAKE, SaslHandshakeRequest::VERSIONS)?;
     let mechanism = credentials.mechanism();
     let request = SaslHandshakeRequest { mechanism: mechanism.to_owned() };
@@ -187,10 +188,11 @@ async fn send_tokens(
     credentials: &Credentials,
     exchange: Exchange,
     version: i16,
-) -> Result<Option<Duration>, Error> {
+) -> Result<Option<Lifetime>, Error> {
     let (mut exchange, mut token) = step(exchange, None).await?;
-    let mut lifetime_ms = 0;
+    let (mut lifetime_ms, mut since) = (0, Instant::now());
     while let Some(bytes) = token {
+        since = Instant::now();
         let request = SaslAuthenticateRequest { auth_bytes: owned(bytes).into() };
         let body = carrier.ask(version, &request).await?;
         let answer = <SaslAuthenticateRequest as Request>::Response::read(version, body).map_err(corrupt)?;
@@ -202,7 +204,8 @@ async fn send_tokens(
         // The last answer has to be stepped too: SCRAM's server proves itself in it.
         (exchange, token) = step(exchange, Some(answer.auth_bytes.0)).await?;
     }
-    Ok(u64::try_from(lifetime_ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis))
+    let lasts = u64::try_from(lifetime_ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis);
+    Ok(lasts.map(|lasts| Lifetime { lasts, since }))
 }
 
 /// Brokers before 1.0. A refusal is just a close; PLAIN's success is a frame of length zero. In GSSAPI the client has the last
