@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::{
-    HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, SyncGroupRequest, SyncGroupResponse,
+    DescribedGroup, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, SyncGroupRequest,
+    SyncGroupResponse,
 };
 
 use group::Group;
@@ -180,6 +181,13 @@ impl Groups {
     pub(crate) fn all_committed(&self, group: &str) -> impl Iterator<Item = (&str, i32, &Committed)> {
         let offsets = self.by_id.get(group).into_iter().flat_map(|group| &group.offsets);
         offsets.map(|((topic, partition), committed)| (topic.as_str(), *partition, committed))
+    }
+
+    /// A group's state and members; `Dead` if there is none of this name.
+    pub(crate) fn describe(&self, id: &str) -> DescribedGroup {
+        let dead = || DescribedGroup { group_state: "Dead".to_owned(), ..DescribedGroup::default() };
+        let group = self.by_id.get(id).map_or_else(dead, Group::describe);
+        DescribedGroup { group_id: id.to_owned(), ..group }
     }
 
     /// How many members a group has, and its generation.

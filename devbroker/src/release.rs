@@ -46,6 +46,7 @@ const TABLE: &[Row] = &[
     (ApiKey::HEARTBEAT, [1, 1, 1, 2, 2, 2, 3]),
     (ApiKey::LEAVE_GROUP, [1, 1, 1, 2, 2, 2, 2]),
     (ApiKey::SYNC_GROUP, [1, 1, 1, 2, 2, 2, 3]),
+    (ApiKey::DESCRIBE_GROUPS, [1, 1, 1, 2, 2, 2, 3]),
     (ApiKey::SASL_HANDSHAKE, [0, 1, 1, 1, 1, 1, 1]),
     (ApiKey::API_VERSIONS, [1, 1, 1, 2, 2, 2, 2]),
     (ApiKey::CREATE_TOPICS, [2, 2, 2, 3, 3, 3, 3]),

@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::{
-    HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember, SyncGroupRequest, SyncGroupResponse,
+    DescribedGroup, DescribedGroupMember, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
+    JoinGroupResponseMember, SyncGroupRequest, SyncGroupResponse,
 };
 
 use super::member::{Member, Waits, owe_nothing, rebalance_timeout};
@@ -60,6 +61,33 @@ impl Group {
 
     pub(super) fn generation(&self) -> i32 {
         self.generation
+    }
+
+    /// What DescribeGroups says of it. What members say of themselves shows while the group is stable only, as in Kafka.
+    pub(super) fn describe(&self) -> DescribedGroup {
+        let stable = self.state == State::Stable;
+        let shown = |bytes: Bytes| if stable { bytes } else { Bytes::new() };
+        let describe = |member: &Member| DescribedGroupMember {
+            member_id: member.id.clone(),
+            client_id: member.client_id.clone(),
+            // Every listener is on the loopback interface.
+            client_host: "/127.0.0.1".to_owned(),
+            member_metadata: shown(self.metadata_of(member)),
+            member_assignment: shown(member.assignment.clone()),
+        };
+        let state = match self.state {
+            State::Empty => "Empty",
+            State::Preparing { .. } => "PreparingRebalance",
+            State::Completing => "CompletingRebalance",
+            State::Stable => "Stable",
+        };
+        DescribedGroup {
+            group_state: state.to_owned(),
+            protocol_type: self.protocol_type.clone(),
+            protocol_data: if stable { self.protocol.clone() } else { String::new() },
+            members: self.members.iter().map(describe).collect(),
+            ..DescribedGroup::default()
+        }
     }
 
     pub(super) fn deadline(&self) -> Option<Duration> {
@@ -154,6 +182,7 @@ impl Group {
         let session = millis(request.session_timeout_ms);
         self.members.push(Member {
             id,
+            client_id: asker.client_id.to_owned(),
             instance_id: request.group_instance_id.clone(),
             session,
             rebalance: rebalance_timeout(request),

@@ -11,6 +11,7 @@ use super::{Answer, Now, Ticket, join_error, millis, sync_error};
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) id: String,
+    pub(super) client_id: String,
     /// Its static name (KIP-345).
     pub(super) instance_id: Option<String>,
     pub(super) session: Duration,

@@ -171,6 +171,21 @@ fn beat_of(joined: &JoinGroupResponse) -> HeartbeatRequest {
 }
 
 #[test]
+fn a_group_is_described_with_its_members_and_what_they_say_while_it_is_stable() {
+    let (mut play, joined) = Play::one();
+    let group = play.groups.describe("g");
+    assert_eq!((group.group_state.as_str(), group.protocol_type.as_str()), ("Stable", "consumer"));
+    let member = &group.members[0];
+    assert_eq!((member.member_id.as_str(), member.client_id.as_str()), (joined.member_id.as_str(), "client"));
+    assert_eq!(member.member_metadata, "subscription for range");
+    play.ask_join(false, &new_member());
+    let group = play.groups.describe("g");
+    assert_eq!((group.group_state.as_str(), group.members.len()), ("PreparingRebalance", 2));
+    assert!(group.members.iter().all(|member| member.member_metadata.is_empty()));
+    assert_eq!(play.groups.describe("other").group_state, "Dead");
+}
+
+#[test]
 fn a_first_member_leads_a_generation_of_one() {
     let mut play = Play::new();
     let joined = play.join(&new_member());

@@ -2,6 +2,7 @@
 
 mod api_versions;
 mod create_topics;
+mod describe_groups;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -21,10 +22,10 @@ use bytes::Bytes;
 use ottla_protocol::frame::{Frame, response_frame};
 use ottla_protocol::header::RequestHeader;
 use ottla_protocol::messages::{
-    ApiVersionsRequest, CreateTopicsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
-    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListOffsetRequest, Message, MetadataRequest,
-    OffsetCommitRequest, OffsetFetchRequest, ProduceRequest, Request, SaslAuthenticateRequest, SaslHandshakeRequest,
-    SyncGroupRequest,
+    ApiVersionsRequest, CreateTopicsRequest, DescribeGroupsRequest, FetchRequest, FindCoordinatorRequest,
+    HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListOffsetRequest, Message,
+    MetadataRequest, OffsetCommitRequest, OffsetFetchRequest, ProduceRequest, Request, SaslAuthenticateRequest,
+    SaslHandshakeRequest, SyncGroupRequest,
 };
 use ottla_protocol::{ApiKey, ErrorCode};
 
@@ -95,6 +96,7 @@ macro_rules! by_api {
             ApiKey::JOIN_GROUP => $run::<JoinGroupRequest>($($arg),*)$(.$wait)?,
             ApiKey::HEARTBEAT => $run::<HeartbeatRequest>($($arg),*)$(.$wait)?,
             ApiKey::LEAVE_GROUP => $run::<LeaveGroupRequest>($($arg),*)$(.$wait)?,
+            ApiKey::DESCRIBE_GROUPS => $run::<DescribeGroupsRequest>($($arg),*)$(.$wait)?,
             ApiKey::SYNC_GROUP => $run::<SyncGroupRequest>($($arg),*)$(.$wait)?,
             ApiKey::SASL_HANDSHAKE => $run::<SaslHandshakeRequest>($($arg),*)$(.$wait)?,
             ApiKey::API_VERSIONS => $run::<ApiVersionsRequest>($($arg),*)$(.$wait)?,
