@@ -39,7 +39,8 @@
 //! # What it does not do, on purpose
 //!
 //! No blocking calls and no runtime of its own: it runs on the caller's Tokio. No unbounded queue and no hidden thread. No
-//! broker before 0.11, which has no record batches v2. Not yet: consumer groups and transactions.
+//! broker before 0.11, which has no record batches v2. Not yet: consumer groups of several members, and
+//! transactions.
 
 mod admin;
 mod client;
@@ -50,6 +51,7 @@ mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod groups;
 // Every message has both directions: tests play the KDC and the service with those that a client does not need.
 #[cfg_attr(not(test), allow(dead_code, unused_imports))]
 mod kerberos;
@@ -67,6 +69,7 @@ pub use client::{Broker, Client, Partition, Topic};
 pub use config::{ClientBuilder, Pem, TlsIdentity, TlsOptions, TlsSession, TlsVersion, TrustedCa};
 pub use consumer::{Consumer, ConsumerOptions, Fetched, Records};
 pub use error::{Error, ErrorKind};
+pub use groups::{GroupDescription, GroupMember, JoinedAlone, SoleMember, SoleMemberOptions};
 pub use kerberos::login::{KerberosMistake, KerberosOptions, KerberosSetting};
 pub use offsets::{CommitOffset, Committed, OffsetAt, RecordFingerprint};
 pub use producer::{Ack, Acks, Delivery, Producer, ProducerOptions, TopicProducer};

@@ -1,6 +1,6 @@
 //! Offsets: where partitions begin and end, and what groups have committed.
 
-mod commit;
+pub(crate) mod commit;
 mod fingerprint;
 mod leader;
 

@@ -7,6 +7,7 @@ pub(crate) mod high_watermark;
 pub(crate) mod in_flight;
 pub(crate) mod isolation;
 pub(crate) mod logins;
+pub(crate) mod membership;
 pub(crate) mod metadata;
 pub(crate) mod partitioner;
 pub(crate) mod position;

@@ -325,6 +325,11 @@ impl Core {
         Ok(node)
     }
 
+    /// The group's coordinator is looked for again when it is next wanted.
+    pub(crate) fn forget_coordinator(&self, group: &str) {
+        self.coordinators().remove(group);
+    }
+
     fn coordinators(&self) -> MutexGuard<'_, HashMap<String, Node>> {
         self.coordinators.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -17,5 +17,7 @@ pub(crate) enum Lane {
     Produce,
     Fetch,
     Group,
+    /// JoinGroup, SyncGroup and Heartbeat: a join waits for other members, and must not hold up a commit.
+    Member,
     Other,
 }

@@ -80,6 +80,13 @@ impl CommitOffset {
     }
 }
 
+/// A member's place in a generation of its group.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Generation<'a> {
+    pub(crate) id: i32,
+    pub(crate) member_id: &'a str,
+}
+
 impl Client {
     /// What a group has committed for these partitions; a partition without a commit is missing from the result.
     pub async fn committed(
@@ -101,7 +108,8 @@ impl Client {
         committed_in(answer).map_err(|e| in_group(e, group))
     }
 
-    /// Commits positions for a group without live members: a coordinator refuses it while there are some.
+    /// Commits positions for a group without live members: a coordinator refuses it while there are some. A
+    /// [`SoleMember`](crate::SoleMember) commits by itself.
     ///
     /// # Errors
     /// The first partition that was refused, or why none was committed. [`commit_each`](Self::commit_each) has each of them.
@@ -125,12 +133,22 @@ impl Client {
         group: &str,
         offsets: &[CommitOffset],
     ) -> Result<Vec<(TopicPartition, Error)>, Error> {
+        self.commit_each_as(group, None, offsets).await
+    }
+
+    /// Commits as a member in its generation, or as none.
+    pub(crate) async fn commit_each_as(
+        &self,
+        group: &str,
+        generation: Option<Generation<'_>>,
+        offsets: &[CommitOffset],
+    ) -> Result<Vec<(TopicPartition, Error)>, Error> {
         let options = self.cluster.options();
         let mut retry = Retry::new(options, options.api_timeout);
         let mut open: Vec<&CommitOffset> = offsets.iter().collect();
         let mut refused = Vec::new();
         while !open.is_empty() {
-            let answer = self.commit_once(group, &open).await?;
+            let answer = self.commit_once(group, generation, &open).await?;
             let failures: HashMap<_, _> = commit_failures(&answer).collect();
             open.retain(|offset| failures.get(&offset.partition).is_some_and(|code| is_coordinators(*code)));
             let error = |(place, code): (TopicPartition, ErrorCode)| {
@@ -147,11 +165,18 @@ impl Client {
     }
 
     /// One answer in which some partition was settled.
-    async fn commit_once(&self, group: &str, offsets: &[&CommitOffset]) -> Result<OffsetCommitResponse, Error> {
+    async fn commit_once(
+        &self,
+        group: &str,
+        generation: Option<Generation<'_>>,
+        offsets: &[&CommitOffset],
+    ) -> Result<OffsetCommitResponse, Error> {
         let topics = by_topic(offsets.iter().map(|offset| (&offset.partition, offset.on_wire())));
         let topics = topics.into_iter().map(|(name, partitions)| OffsetCommitRequestTopic { name, partitions });
         let request = OffsetCommitRequest {
             group_id: group.to_owned(),
+            generation_id: generation.map_or(-1, |generation| generation.id),
+            member_id: generation.map_or_else(String::new, |generation| generation.member_id.to_owned()),
             topics: topics.collect(),
             ..OffsetCommitRequest::default()
         };
@@ -219,6 +244,6 @@ fn commit_refused(code: ErrorCode) -> Error {
     }
 }
 
-fn in_group(error: Error, group: &str) -> Error {
+pub(crate) fn in_group(error: Error, group: &str) -> Error {
     error.said(Some(&format!("group {group}")))
 }
