@@ -8,10 +8,11 @@
 //!   [`marks_group`]: it stays when the offsets of the first are reset or deleted. Its offset is the end that the full
 //!   sync read up to. The mark is kept per partition, so a partition that is added later carries none.
 //!
-//! Task names have no dots, so the groups of two tasks never meet. Neither group ever has members, so nothing rebalances,
-//! and nothing keeps two processes from running one task at a time: both would deliver every record.
+//! Task names have no dots, so the groups of two tasks never meet. A running task is the sole member of its
+//! group ([`sole`](crate::task::sole)): a second process of the task is refused, and a process that was taken for dead
+//! commits nothing more. The second group never has members.
 //!
-//! A broker forgets the offsets of such a group when they were not committed again for `offsets.retention.minutes`
+//! A broker forgets the offsets of a group without members when they were not committed again for `offsets.retention.minutes`
 //! (7 days by default, 1 day before Kafka 2.0). So every start of a task commits all of them again, and so does a running
 //! one every [`RENEW_EVERY`]. When both groups were forgotten the task starts as a new one.
 

@@ -7,3 +7,4 @@ pub mod checkpoint;
 pub mod evidence;
 pub mod plan;
 pub mod seen_topics;
+pub mod sole;

@@ -5,6 +5,7 @@ pub mod identity;
 pub mod progress;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_client::{Client, Committed, Consumer, ConsumerOptions, Error, ErrorKind, Topic, TopicPartition};
@@ -16,6 +17,7 @@ use crate::core::seen_topics::KEPT_IN;
 use crate::exit::{Exit, Failure};
 use crate::mode::Mode;
 use crate::task::failure::client_failure;
+use crate::task::sole::Sole;
 
 use self::identity::{Ends, Held};
 use self::progress::{Position, Progress, Stored};
@@ -83,6 +85,8 @@ pub struct Start {
 #[derive(Debug)]
 pub struct KafkaSource {
     client: Client,
+    /// The right to run the task; a reading without a task needs none.
+    pub sole: Option<Arc<Sole>>,
     /// Hands out what was fetched.
     pub consumer: Consumer,
     selection: Selection,
@@ -114,6 +118,7 @@ impl KafkaSource {
     /// No consumer can be had.
     pub fn open(
         client: Client,
+        sole: Option<Arc<Sole>>,
         selection: Selection,
         reading: Reading,
         place: &str,
@@ -124,12 +129,15 @@ impl KafkaSource {
             options.stall_timeout = SOON;
         }
         let consumer = client.consumer(options).map_err(|error| client_failure(place, &error))?;
-        let progress = match &reading {
-            Reading::Task { group, .. } => Some(Progress::new(client.clone(), group.clone())),
-            Reading::Once => None,
+        let progress = match (&reading, &sole) {
+            (Reading::Task { group, .. }, Some(sole)) => {
+                Some(Progress::new(client.clone(), group.clone(), Arc::clone(sole)))
+            }
+            _ => None,
         };
         Ok(Self {
             client,
+            sole,
             consumer,
             selection,
             reading,

@@ -26,6 +26,7 @@ use self::outages::Outages;
 use self::positions::{Log, Prover};
 use super::failure::client_failure;
 use super::pump::{Policies, Pump};
+use super::sole::{self, Sole};
 use super::{End, Ending, Job, KafkaFrom, Shutdown, Timing, requested};
 
 /// How often topics are looked for as long as there is none to read: somebody waits for the first records.
@@ -80,6 +81,23 @@ struct FromKafka {
 
 /// Reads topics until they end, a signal comes, or a record stops it.
 pub(super) async fn run(job: &Job, from: &KafkaFrom, console: &Arc<Console>, end: &mut End) -> Result<(), Failure> {
+    let mut sole = None;
+    let ran = run_as(&mut sole, job, from, console, end).await;
+    // However it ended: the next start need not wait.
+    if let Some(sole) = sole {
+        sole.leave().await;
+    }
+    ran
+}
+
+/// The same; leaves in `sole` the right to run the task, once it has it.
+async fn run_as(
+    sole: &mut Option<Arc<Sole>>,
+    job: &Job,
+    from: &KafkaFrom,
+    console: &Arc<Console>,
+    end: &mut End,
+) -> Result<(), Failure> {
     let mut shutdown = end.shutdown.clone();
     let mut task = tokio::select! {
         biased;
@@ -87,7 +105,7 @@ pub(super) async fn run(job: &Job, from: &KafkaFrom, console: &Arc<Console>, end
             end.ending = Ending::Interrupted;
             return Ok(());
         }
-        task = FromKafka::begin(job, from, console, &end.progress) => task?,
+        task = FromKafka::begin(sole, job, from, console, &end.progress) => task?,
     };
     let ran = task.run(&job.timing, &mut shutdown).await;
     task.settle_all(ran, end).await
@@ -106,6 +124,7 @@ impl FromKafka {
     /// Everything before the first fetch: reaches both ends, chooses the starts, commits them. Nothing is lost if this
     /// is dropped half-way.
     async fn begin(
+        sole: &mut Option<Arc<Sole>>,
         job: &Job,
         from: &KafkaFrom,
         console: &Arc<Console>,
@@ -118,6 +137,10 @@ impl FromKafka {
         };
         let ends = reading.ends();
         let skips_unavailable = !ends && from.on_unavailable == OnUnavailable::Continue;
+        // Before anything else is touched: a second process must not even open the target.
+        if let Reading::Task { group, .. } = &reading {
+            *sole = Some(Arc::new(Sole::acquire(&client, &job.name, group, console).await?));
+        }
         let target = job.target.open(&job.name, console, &job.timing).await?;
         let policies = Policies { on_bad_message: from.on_bad_message, on_push_error: job.target.on_push_error() };
         let own_cluster = match &target {
@@ -127,6 +150,7 @@ impl FromKafka {
         let mut task = Self {
             source: KafkaSource::open(
                 client,
+                sole.clone(),
                 from.selection.clone(),
                 reading,
                 &from.cluster.place(),
@@ -272,6 +296,7 @@ impl FromKafka {
             tokio::select! {
                 biased;
                 () = requested(shutdown) => return Ok(Ending::Interrupted),
+                failure = sole::lost(self.source.sole.as_deref()) => return Err(failure),
                 () = until(deadline), if deadline.is_some() => self.commit().await?,
                 settled = self.pump.target.settled() => self.pump.apply(settled),
                 _ = ends_tick.tick(), if self.ends => self.look_at_ends(),
@@ -287,7 +312,12 @@ impl FromKafka {
                 }
                 _ = renew_tick.tick() => self.renew().await?,
                 fetched = self.source.consumer.next(), if !crowded => match fetched {
-                    Ok(fetched) => self.take(&fetched, shutdown).await?,
+                    Ok(fetched) => {
+                        if !self.wait_until_held(shutdown).await? {
+                            return Ok(Ending::Interrupted);
+                        }
+                        self.take(&fetched, shutdown).await?;
+                    }
                     Err(error) if self.goes_on_without(&error) => {}
                     Err(error) => {
                         let failure = self.read_failure(&error).await;
@@ -315,6 +345,16 @@ impl FromKafka {
         };
         self.console
             .say(&format!("{}: {first}{others}: no leader; read once there is one, the others go on", self.name));
+    }
+
+    /// Nothing is handed over while another process may have taken the task over. `false`: the task is to end.
+    async fn wait_until_held(&self, shutdown: &mut Shutdown) -> Result<bool, Failure> {
+        let Some(sole) = self.source.sole.as_deref().filter(|sole| !sole.is_held()) else { return Ok(true) };
+        tokio::select! {
+            biased;
+            () = requested(shutdown) => Ok(false),
+            held = sole.held() => held.map(|()| true),
+        }
     }
 
     fn is_file(&self) -> bool {

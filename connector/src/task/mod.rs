@@ -10,6 +10,7 @@ mod file_positions;
 mod from_jsonl;
 mod from_kafka;
 mod pump;
+pub mod sole;
 
 use std::path::PathBuf;
 use std::sync::Arc;

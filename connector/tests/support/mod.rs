@@ -165,6 +165,12 @@ impl Task {
         self.directory.path().join(name)
     }
 
+    /// The same task in a directory of its own, as another process with another target would run it.
+    pub fn again(&self) -> Self {
+        let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary directory: {error}"));
+        Self { directory, name: self.name.clone() }
+    }
+
     /// Runs the task to its end.
     pub fn run(&self) -> Finished {
         ottla(&["run", &self.file().display().to_string()], &[])
@@ -233,11 +239,15 @@ impl Running {
         });
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGTERM, and how it ended.
     pub fn terminate(mut self) -> ExitStatus {
         assert!(self.ended().is_none(), "ottla ended by itself:\n{}", self.log());
-        let sent = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())).status();
-        assert!(sent.is_ok_and(|status| status.success()), "SIGTERM could not be sent");
+        self.signal("TERM");
         self.wait()
     }
 

@@ -57,6 +57,12 @@ impl Tools {
         self.run(class, &[&fixed[..], &["--timeout-ms", "30000"], args].concat(), &[])
     }
 
+    /// `kafka-consumer-groups`. It says refusals on standard output and ends with 0.
+    pub fn consumer_groups(&self, bootstrap: &str, args: &[&str]) -> Result<Finished, Error> {
+        let names = ["kafka.admin.ConsumerGroupCommand", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"];
+        self.run(self.class(&names)?, &[&["--bootstrap-server", bootstrap], args].concat(), &[])
+    }
+
     /// The first of the names that this release has: tools moved from package to package.
     fn class<'a>(&self, names: &[&'a str]) -> Result<&'a str, Error> {
         names

@@ -1,6 +1,7 @@
 //! What Kafka keeps of a task: its positions, its marks, and which topics it has read.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use ottla_client::{Client, CommitOffset, Committed, Error, ErrorKind, TopicPartition};
 
@@ -8,6 +9,7 @@ use crate::core::evidence::Evidence;
 use crate::core::plan::COMMIT_NOTE;
 use crate::core::seen_topics::{KEPT_IN, SeenTopics};
 use crate::mode;
+use crate::task::sole::Sole;
 
 /// Stands beside the commit, in the group of the marks, that says that a task reads a partition. [`COMMIT_NOTE`] alone says
 /// there that a full sync of it completed.
@@ -32,6 +34,7 @@ pub struct Position {
 pub struct Progress {
     client: Client,
     group: String,
+    sole: Arc<Sole>,
     seen: Seen,
 }
 
@@ -71,9 +74,9 @@ impl Stored {
 }
 
 impl Progress {
-    /// The progress of the task whose positions are kept under `group`.
-    pub fn new(client: Client, group: String) -> Self {
-        Self { client, group, seen: Seen::NotRead }
+    /// The progress of the task whose positions are kept under `group`, and which `sole` lets commit.
+    pub fn new(client: Client, group: String, sole: Arc<Sole>) -> Self {
+        Self { client, group, sole, seen: Seen::NotRead }
     }
 
     /// What is kept of these partitions.
@@ -187,7 +190,7 @@ impl Progress {
                 .metadata(position.evidence.to_string())
         };
         let commits: Vec<_> = positions.iter().map(commit).collect();
-        self.client.commit_each(&self.group, &commits).await
+        self.sole.commit_each(&commits).await
     }
 
     /// Marks a full sync as completed up to these ends.
