@@ -6,7 +6,13 @@
 //!   else [`group`].
 //! - The *mark* "a full sync of this task completed this partition" is a committed offset of a second group,
 //!   [`marks_group`]: it stays when the offsets of the first are reset or deleted. Its offset is the end that the full
-//!   sync read up to. The mark is kept per partition, so a partition that is added later carries none.
+//!   sync read up to. The mark is kept per partition, so a partition that is added later carries none. A partition that was
+//!   only begun has a commit there too, with another note, so that a topic that was deleted is told from a group whose
+//!   offsets were removed.
+//! - Which topics the task has read is kept in that group too, in a topic that is never deleted
+//!   ([`seen_topics`](crate::core::seen_topics)).
+//!
+//! Each position carries what identifies its log ([`evidence`](crate::core::evidence)).
 //!
 //! Task names have no dots, so the groups of two tasks never meet. A running task is the sole member of its
 //! group ([`sole`](crate::task::sole)): a second process of the task is refused, and a process that was taken for dead

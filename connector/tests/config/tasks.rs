@@ -327,3 +327,33 @@ fn the_group_is_the_tasks_own_or_the_one_it_names() {
     assert_eq!((other.group.as_str(), other.allow_empty), ("etl:orders", true));
     assert_eq!(config.shutdown_timeout, Some(std::time::Duration::from_mins(2)));
 }
+
+#[test]
+fn a_wrong_word_for_partitions_that_cannot_be_read_is_told_with_the_right_ones() {
+    reports(
+        r#"
+            [connections.shop]
+            kind = "kafka"
+            bootstrap = ["localhost:9092"]
+            [connections.files]
+            kind = "jsonl"
+            path = "out.jsonl"
+
+            [tasks.copy]
+            source = "shop"
+            target = "files"
+            mode = "incremental"
+            on_unavailable = "skip"
+        "#,
+        r#"
+            error: `skip` is no value of `on_unavailable`
+              --> shop.toml:12:18
+               |
+            12 | on_unavailable = "skip"
+               |                  ^^^^^^
+               = help: write "continue"
+
+            error: 1 mistake in shop.toml
+        "#,
+    );
+}
