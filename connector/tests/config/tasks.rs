@@ -352,6 +352,7 @@ fn a_wrong_word_for_partitions_that_cannot_be_read_is_told_with_the_right_ones()
             12 | on_unavailable = "skip"
                |                  ^^^^^^
                = help: write "continue"
+               = help: allowed are "continue", "stop"
 
             error: 1 mistake in shop.toml
         "#,
