@@ -18,8 +18,13 @@ use crate::task::{Shutdown, requested};
 /// creating it and filling it takes longer.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// How long the check of a partition that cannot be watched may hold up the commit of the others.
-const CHECK_BEFORE_COMMIT: Duration = Duration::from_secs(5);
+/// How long the check of partitions may hold up the use of what lies ready.
+const CHECK_BEFORE_USE: Duration = Duration::from_secs(5);
+
+/// How long the check of a partition that cannot be watched may hold up the commit of the others, while the task runs and at
+/// its end.
+const CHECK_BEFORE_COMMIT: Duration = Duration::from_secs(1);
+const CHECK_BEFORE_LAST_COMMIT: Duration = Duration::from_secs(5);
 
 /// How long a partition is left out of commits after it could not be checked or committed.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
@@ -116,29 +121,43 @@ impl Seat {
 }
 
 impl FromKafka {
-    /// Holds the logs of partitions that were unwatched since their last check against what was read of them, before
-    /// anything of `index` is used. Returns false if the task is to end: it was asked to, or a log is another one.
+    /// Holds the logs of partitions that were unwatched since their last check against what was read of them, before anything
+    /// of `index` is used. Returns false if nothing of it may be used now: the task is to end, the log is another one, or its
+    /// leader went away and the batch is read again later.
     pub(super) async fn check_before_use(&mut self, index: usize, shutdown: &mut Shutdown) -> Result<bool, Failure> {
+        // What lies ready is checked with it, in one go; another partition's leader may hold that up, but not this one.
+        for due in [self.unchecked_with(index), vec![index]] {
+            let checked = tokio::select! {
+                biased;
+                () = requested(shutdown) => return Ok(false),
+                checked = tokio::time::timeout(CHECK_BEFORE_USE, self.check_logs(&due)) => checked,
+            };
+            match checked {
+                Ok(Ok(())) => return Ok(!self.pump.is_stopped()),
+                Ok(Err(error)) if !error.is_retriable() && error.kind() != ErrorKind::UnknownTopic => {
+                    let place = format!("task {}: it cannot be checked that its topics are still the same", self.name);
+                    return Err(client_failure(&place, &error));
+                }
+                Ok(Err(_)) | Err(_) => {}
+            }
+        }
+        let seat = &self.seats[index];
+        self.source.consumer.seek(&seat.place, seat.position).map_err(|error| self.failed(&error))?;
+        Ok(false)
+    }
+
+    /// A partition, and the others of which something lies ready that is still to be checked.
+    fn unchecked_with(&self, index: usize) -> Vec<usize> {
         let unwatched = |index: &usize| {
             let seat = &self.seats[*index];
             let since = self.source.consumer.watched_since(&seat.place);
             !seat.done && since.is_some_and(|since| !seat.log.is_checked(since))
         };
-        // What lies ready is checked with it, in one go.
         let ready = self.source.consumer.ready();
         let others = ready.iter().filter_map(|place| self.by_place.get(place).copied());
         let mut due: Vec<_> = others.filter(|other| *other != index).filter(unwatched).collect();
         due.push(index);
-        let name = self.name.clone();
-        let checked = tokio::select! {
-            biased;
-            () = requested(shutdown) => return Ok(false),
-            checked = self.check_logs(&due) => checked,
-        };
-        checked.map_err(|error| {
-            client_failure(&format!("task {name}: it cannot be checked that its topics are still the same"), &error)
-        })?;
-        Ok(!self.pump.is_stopped())
+        due
     }
 
     /// Whether what the batch of `index` brings still has to be held against what was read before.
@@ -179,19 +198,19 @@ impl FromKafka {
     pub(super) async fn commit(&mut self) -> Result<(), Failure> {
         self.pump.sync().await?;
         let moved: Vec<_> = self.pump.checkpoint.to_commit().collect();
-        let committed = self.commit_positions(&moved).await;
+        let committed = self.commit_positions(&moved, CHECK_BEFORE_COMMIT).await;
         let settled = self.pump.checkpoint.all_settled() && committed.is_ok();
         self.pump.batcher.restarted(settled, Instant::now());
         self.bear(committed)
     }
 
     /// Commits positions, but none of a partition whose log may be another one by now.
-    async fn commit_positions(&mut self, positions: &[(Lane, i64)]) -> Result<(), Error> {
+    async fn commit_positions(&mut self, positions: &[(Lane, i64)], patience: Duration) -> Result<(), Error> {
         let now = Instant::now();
         let is_due = |seat: &Seat| seat.log.commit_after.is_none_or(|after| now >= after);
         let due = positions.iter().filter(|(lane, _)| is_due(&self.seats[lane.index()]));
         let due: Vec<_> = due.copied().collect();
-        self.check_before_commit(&due, now).await;
+        self.check_before_commit(&due, now, patience).await;
         let fit = due.into_iter().filter(|(lane, _)| self.may_be_committed(&self.seats[lane.index()], now));
         let fit: Vec<_> = fit.collect();
         let position = |(lane, offset): &(Lane, i64)| {
@@ -221,13 +240,13 @@ impl FromKafka {
     }
 
     /// Checks the partitions that cannot be committed without; those that cannot be checked now are tried later.
-    async fn check_before_commit(&mut self, positions: &[(Lane, i64)], now: Instant) {
+    async fn check_before_commit(&mut self, positions: &[(Lane, i64)], now: Instant, patience: Duration) {
         let due = positions.iter().map(|(lane, _)| lane.index());
         let due: Vec<_> = due.filter(|index| !self.may_be_committed(&self.seats[*index], now)).collect();
         if due.is_empty() {
             return;
         }
-        let checked = tokio::time::timeout(CHECK_BEFORE_COMMIT, self.check_logs(&due)).await;
+        let checked = tokio::time::timeout(patience, self.check_logs(&due)).await;
         if let Ok(Ok(())) = checked {
             return;
         }
@@ -275,7 +294,7 @@ impl FromKafka {
         let all: Vec<_> = self.pump.checkpoint.positions().collect();
         let mut renewed = self.source.renew_marks(&places).await;
         if renewed.is_ok() {
-            renewed = self.commit_positions(&all).await;
+            renewed = self.commit_positions(&all, CHECK_BEFORE_COMMIT).await;
         }
         self.bear(renewed)
     }
@@ -284,6 +303,6 @@ impl FromKafka {
     pub(super) async fn commit_last(&mut self) -> Result<(), Failure> {
         let moved: Vec<_> = self.pump.checkpoint.to_commit().collect();
         let place = format!("task {}: the last positions cannot be committed", self.name);
-        self.commit_positions(&moved).await.map_err(|error| client_failure(&place, &error))
+        self.commit_positions(&moved, CHECK_BEFORE_LAST_COMMIT).await.map_err(|error| client_failure(&place, &error))
     }
 }
