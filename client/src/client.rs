@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ottla_protocol::ApiKey;
 use ottla_protocol::compression::Compression;
@@ -66,6 +67,18 @@ pub struct Broker {
     pub port: u16,
 }
 
+/// What is wrong with a broker at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BrokerTrouble {
+    /// Its address.
+    pub broker: String,
+    /// For how long already.
+    pub lasts: Duration,
+    /// Which broker and what, in words.
+    pub what: String,
+}
+
 impl ClientBuilder {
     /// Checks the options and reaches the cluster through any of its servers.
     ///
@@ -90,6 +103,23 @@ impl Client {
     /// anew, or this, begins from the start. Nothing is tried before the next call that needs a connection.
     pub fn log_in_again(&self) {
         self.cluster.log_in_again();
+    }
+
+    /// The brokers that cannot be reached, and those that have not answered for `patience`, at this moment; empty while all
+    /// is well. A broker that nobody needs is not tried and not reported.
+    ///
+    /// ```no_run
+    /// # async fn watch(client: ottla_client::Client) {
+    /// for trouble in client.troubles(std::time::Duration::from_secs(5)) {
+    ///     eprintln!("for {:?}: {}", trouble.lasts, trouble.what);
+    /// }
+    /// # }
+    /// ```
+    pub fn troubles(&self, patience: Duration) -> Vec<BrokerTrouble> {
+        let found = self.cluster.troubles(patience).into_iter();
+        found
+            .map(|trouble| BrokerTrouble { broker: trouble.broker, lasts: trouble.lasts, what: trouble.what })
+            .collect()
     }
 
     /// Every topic that the user may see, sorted by name.

@@ -65,7 +65,7 @@ pub use crate::core::accumulator::{Outgoing, OutgoingHeaders};
 pub use crate::core::isolation::Isolation;
 pub use crate::core::partitioner::Unkeyed;
 pub use admin::{Created, NewTopic};
-pub use client::{Broker, Client, Partition, Topic};
+pub use client::{Broker, BrokerTrouble, Client, Partition, Topic};
 pub use config::{ClientBuilder, Pem, TlsIdentity, TlsOptions, TlsSession, TlsVersion, TrustedCa};
 pub use consumer::{Consumer, ConsumerOptions, Fetched, Records};
 pub use error::{Error, ErrorKind};

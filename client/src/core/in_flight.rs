@@ -85,6 +85,11 @@ impl<T> InFlight<T> {
     pub(crate) fn is_empty(&self) -> bool {
         self.asked.is_empty()
     }
+
+    /// The API of the question whose answer comes next.
+    pub(crate) fn next_api(&self) -> Option<ApiKey> {
+        self.asked.front().map(|asked| asked.api)
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 
 use super::Lane;
 use super::connection::Connection;
-use super::pool::{Abort, Pool, Target};
+use super::pool::{Abort, Pool, Target, Trouble};
 use super::retry::Retry;
 use crate::TopicPartition;
 use crate::config::{Options, Server};
@@ -126,6 +126,11 @@ impl Core {
             Some(error) => Err(error),
             None => Ok(self.snapshot()),
         }
+    }
+
+    /// What is wrong with brokers at the moment.
+    pub(crate) fn troubles(&self, patience: Duration) -> Vec<Trouble> {
+        self.pool.troubles(patience)
     }
 
     /// Tries refused credentials again.

@@ -107,16 +107,24 @@ pub(crate) async fn dial(server: &Server, within: Duration, stage: &Stage) -> Re
     let addresses = resolve(server).await?;
     stage.enter("connecting");
     let mut failures = Vec::new();
+    // Whoever reports the error names the server; its address is told only where it differs.
+    let told = |address: &SocketAddr, what: &dyn std::fmt::Display| {
+        let (address, server) = (address.to_string(), server.to_string());
+        if address == server { what.to_string() } else { format!("{address}: {what}") }
+    };
     for (tried, address) in addresses.iter().enumerate() {
         let left = deadline.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(addresses.len() - tried).unwrap_or(1);
         match tokio::time::timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                stream.set_nodelay(true).map_err(|e| cannot_connect(&[format!("{address}: {e}")], e.kind()))?;
+                stream.set_nodelay(true).map_err(|e| cannot_connect(&[told(address, &e)], e.kind()))?;
                 return Ok(stream);
             }
-            Ok(Err(e)) => failures.push((format!("{address}: {e}"), e.kind())),
-            Err(_) => failures.push((format!("{address}: no answer within {share:.1?}"), io::ErrorKind::TimedOut)),
+            Ok(Err(e)) => failures.push((told(address, &e), e.kind())),
+            Err(_) => {
+                let what = format!("no answer within {share:.1?}");
+                failures.push((told(address, &what), io::ErrorKind::TimedOut));
+            }
         }
     }
     let kind = failures.last().map_or(io::ErrorKind::Other, |failure| failure.1);

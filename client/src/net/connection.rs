@@ -66,6 +66,8 @@ struct State {
     renewal: Option<Queued>,
     muted_until: Option<Instant>,
     last_used: Instant,
+    /// The last sign of the broker since something is to be answered: the question or the answer before it.
+    quiet_since: Instant,
     /// Why it is closed.
     closed: Option<Error>,
 }
@@ -109,6 +111,7 @@ impl Connection {
             renewal: None,
             muted_until: None,
             last_used: now,
+            quiet_since: now,
             closed: None,
         };
         let shared = Arc::new(Shared {
@@ -139,6 +142,23 @@ impl Connection {
     pub(crate) fn is_closed(&self) -> bool {
         let state = self.shared.lock();
         state.closed.is_some() || state.reauth.is_retired(Instant::now())
+    }
+
+    /// Since when an answer has been awaited while nothing came, and which; `None` while all is well, or the broker asked
+    /// for silence.
+    pub(crate) fn unanswered(&self, now: Instant) -> Option<(Duration, ApiKey)> {
+        let state = self.shared.lock();
+        if state.closed.is_some() || state.muted_until.is_some_and(|until| until > now) {
+            return None;
+        }
+        let api = state.in_flight.next_api()?;
+        let since = state.muted_until.map_or(state.quiet_since, |until| until.max(state.quiet_since));
+        Some((now.saturating_duration_since(since), api))
+    }
+
+    /// Whether it was closed because answers did not come.
+    pub(crate) fn has_timed_out(&self) -> bool {
+        self.shared.lock().closed.as_ref().is_some_and(|why| why.kind() == ErrorKind::Timeout)
     }
 
     /// What the broker offers of an API.
@@ -291,6 +311,9 @@ impl State {
     /// Puts questions under way, in the order in which they are written, which is that of the answers.
     fn put_under_way(&mut self, queue: Vec<Queued>) -> Writing {
         let mut writing = Writing { frames: Vec::with_capacity(queue.len()), unanswered: Vec::new(), deadline: None };
+        if self.in_flight.is_empty() {
+            self.quiet_since = Instant::now();
+        }
         for queued in queue {
             writing.frames.push(queued.frame);
             match queued.waiter {
@@ -358,6 +381,7 @@ impl Shared {
         let now = Instant::now();
         let mut state = self.lock();
         let asked = state.in_flight.answer(id).map_err(|e| corrupt(&e).with_source(e))?;
+        state.quiet_since = now;
         if asked.asker.slot.is_some() {
             state.last_used = now;
         }

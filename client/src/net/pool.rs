@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -40,11 +40,28 @@ struct Slot {
     backoff: Backoff,
     not_before: Option<Instant>,
     state: State,
+    /// Set by a dial that failed and by answers that did not come, until a dial succeeds.
+    trouble: Option<SlotTrouble>,
 }
+
+struct SlotTrouble {
+    since: Instant,
+    what: String,
+}
+
+/// What is wrong with a broker at the moment.
+pub(crate) struct Trouble {
+    pub(crate) broker: String,
+    pub(crate) lasts: Duration,
+    pub(crate) what: String,
+}
+
+/// A slot that was in trouble and that nobody has wanted for so long says nothing about the broker any more.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
 
 enum State {
     Empty,
-    Dialling(watch::Receiver<Option<Dialled>>, #[expect(dead_code, reason = "held to be dropped")] Abort),
+    Dialling { dialled: watch::Receiver<Option<Dialled>>, since: Instant, peer: Arc<str>, _abort: Abort },
     Live(Arc<Connection>),
 }
 
@@ -105,7 +122,11 @@ impl Pool {
         let Some(slot) = slots.get_mut(target) else { return Found::Wait(Instant::now()) };
         match &slot.state {
             State::Live(connection) if !connection.is_closed() => return Found::Live(connection.clone()),
-            State::Dialling(dialled, _) => return Found::Dialling(dialled.clone()),
+            State::Dialling { dialled, .. } => return Found::Dialling(dialled.clone()),
+            State::Live(connection) if connection.has_timed_out() => {
+                let what = format!("{}: answers did not come in time", connection.peer());
+                slot.trouble.get_or_insert(SlotTrouble { since: Instant::now(), what });
+            }
             State::Live(_) | State::Empty => {}
         }
         slot.state = State::Empty;
@@ -113,9 +134,11 @@ impl Pool {
             return Found::Wait(until);
         }
         let (sender, dialled) = watch::channel(None);
-        let dial = Dial { slots: Arc::downgrade(&self.slots), target: target.clone(), peer: peer(), sender };
+        let peer = peer();
+        let dial = Dial { slots: Arc::downgrade(&self.slots), target: target.clone(), peer: peer.clone(), sender };
         let task = tokio::spawn(dial.run(server.clone(), self.options.clone(), self.gate.clone()));
-        slot.state = State::Dialling(dialled.clone(), Abort(task.abort_handle()));
+        let (since, abort) = (Instant::now(), Abort(task.abort_handle()));
+        slot.state = State::Dialling { dialled: dialled.clone(), since, peer, _abort: abort };
         Found::Dialling(dialled)
     }
 
@@ -135,6 +158,16 @@ impl Pool {
         }
     }
 
+    /// The brokers that cannot be reached, and those that have not answered for `patience`.
+    pub(crate) fn troubles(&self, patience: Duration) -> Vec<Trouble> {
+        let now = Instant::now();
+        let slots = lock(&self.slots);
+        let mut troubles: Vec<_> = slots.values().filter_map(|slot| slot.current_trouble(now, patience)).collect();
+        troubles.sort_by(|a, b| a.broker.cmp(&b.broker).then(b.lasts.cmp(&a.lasts)));
+        troubles.dedup_by(|later, first| later.broker == first.broker);
+        troubles
+    }
+
     /// Lets a connection go. Who still awaits an answer on it gets it.
     pub(crate) fn forget(&self, target: &Target) {
         let slot = lock(&self.slots).remove(target);
@@ -145,7 +178,29 @@ impl Pool {
 impl Slot {
     fn new(server: Server, options: &Options) -> Self {
         let backoff = Backoff::new(options.reconnect_backoff, options.reconnect_backoff_max);
-        Self { server, backoff, not_before: None, state: State::Empty }
+        Self { server, backoff, not_before: None, state: State::Empty, trouble: None }
+    }
+
+    fn current_trouble(&self, now: Instant, patience: Duration) -> Option<Trouble> {
+        let trouble = |what: String, since: Instant| {
+            Some(Trouble { broker: self.server.to_string(), lasts: now.saturating_duration_since(since), what })
+        };
+        match (&self.state, &self.trouble) {
+            (State::Live(connection), _) => {
+                let (lasts, api) = connection.unanswered(now).filter(|(lasts, _)| *lasts >= patience)?;
+                let what = format!("{}: no answer to {api}", connection.peer());
+                Some(Trouble { broker: self.server.to_string(), lasts, what })
+            }
+            (State::Dialling { .. }, Some(known)) => trouble(known.what.clone(), known.since),
+            (State::Dialling { since, peer, .. }, None) if now.saturating_duration_since(*since) >= patience => {
+                trouble(format!("{peer}: no answer while connecting"), *since)
+            }
+            (State::Empty, Some(known)) => {
+                let wanted = self.not_before.is_some_and(|until| until + FORGOTTEN_AFTER > now);
+                if wanted { trouble(known.what.clone(), known.since) } else { None }
+            }
+            (State::Dialling { .. } | State::Empty, None) => None,
+        }
     }
 }
 
@@ -173,13 +228,19 @@ impl Dial {
         self.sender.send_replace(Some(dialled.clone()));
         let mut slots = lock(&slots);
         let Some(slot) = slots.get_mut(&self.target).filter(|slot| slot.server == server) else { return };
-        if let Ok(connection) = dialled {
-            slot.backoff.reset();
-            slot.not_before = None;
-            slot.state = State::Live(connection);
-        } else {
-            slot.not_before = Some(Instant::now() + slot.backoff.fail(fastrand::f64()));
-            slot.state = State::Empty;
+        match dialled {
+            Ok(connection) => {
+                slot.backoff.reset();
+                slot.not_before = None;
+                slot.trouble = None;
+                slot.state = State::Live(connection);
+            }
+            Err(error) => {
+                let since = slot.trouble.take().map_or_else(Instant::now, |known| known.since);
+                slot.trouble = Some(SlotTrouble { since, what: error.to_string() });
+                slot.not_before = Some(Instant::now() + slot.backoff.fail(fastrand::f64()));
+                slot.state = State::Empty;
+            }
         }
     }
 }
