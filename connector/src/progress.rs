@@ -1,8 +1,9 @@
 //! How far the tasks of a run are: exact counts, and for those that end, how long they will still take.
 //!
-//! On a terminal each task has a live line; elsewhere a plain line a task is printed every few seconds. All of it goes
-//! to standard error. The counters are added to once a batch, never once a record.
+//! On a terminal each task has a live line until it ends; elsewhere a plain line a task is printed every few seconds. All
+//! of it goes to standard error. The counters are added to once a batch, never once a record.
 
+use std::collections::HashMap;
 use std::io::{IsTerminal, Write as _};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,9 @@ const LIVE_EVERY: Duration = Duration::from_millis(200);
 
 /// How often a plain line is printed.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// So many lines of a kind, such as starts of partitions, are shown without `-v`.
+pub const SHOWN: usize = 20;
 
 /// What a task has done so far.
 #[derive(Debug, Default)]
@@ -105,20 +109,70 @@ impl Progress {
         }
     }
 
+    /// How far the target has acknowledged the source, and where it ends. What was read counts in the proportion in which
+    /// its records are settled: no position is looked up for a line of text.
     fn ends(&self) -> (u64, Option<u64>) {
-        let total = self.total.load(Ordering::Relaxed);
-        (self.position.load(Ordering::Relaxed), (total > 0).then_some(total))
+        let (total, read) = (self.total.load(Ordering::Relaxed), self.position.load(Ordering::Relaxed));
+        (acknowledged(read, self.counts()), (total > 0).then_some(total))
     }
+}
+
+/// How much a run says, by how often `-v` was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Verbosity {
+    /// What happens, in a few lines a task.
+    #[default]
+    Normal,
+    /// `-v`: every partition's start.
+    Details,
+    /// `-vv`: and what the client does: connections, retries, leaders that move.
+    Client,
+    /// `-vvv`: and everything that any part of the program traces.
+    Everything,
+}
+
+impl Verbosity {
+    /// By how often `-v` was given.
+    pub fn from_count(count: u8) -> Self {
+        match count {
+            0 => Self::Normal,
+            1 => Self::Details,
+            2 => Self::Client,
+            _ => Self::Everything,
+        }
+    }
+}
+
+/// The part of `read`, in the source's unit, whose records are written or passed.
+fn acknowledged(read: u64, counts: Counts) -> u64 {
+    let settled = counts.written + counts.skipped + counts.deletions;
+    if settled >= counts.read {
+        return read;
+    }
+    // 128 bits: both factors may be offsets.
+    u64::try_from(u128::from(read) * u128::from(settled) / u128::from(counts.read)).unwrap_or(read)
 }
 
 /// Where a run's lines go.
 #[derive(Debug)]
 pub struct Console {
-    /// `None` without a terminal.
-    bars: Option<MultiProgress>,
-    quiet: bool,
+    out: Out,
+    verbosity: Verbosity,
     lines: Mutex<Vec<Line>>,
     started: Instant,
+    stopping: AtomicBool,
+    /// How many lines of each kind there were.
+    some: Mutex<HashMap<String, usize>>,
+}
+
+#[derive(Debug)]
+enum Out {
+    /// A terminal, until [`Console::close`].
+    Live(MultiProgress, AtomicBool),
+    /// Standard error without a terminal.
+    Plain,
+    /// Kept for a test to look at.
+    Kept(Mutex<Vec<String>>),
 }
 
 #[derive(Debug)]
@@ -142,31 +196,89 @@ impl Drop for Ticker {
 
 impl Console {
     /// Standard error: live lines if it is a terminal.
-    pub fn stderr() -> Arc<Self> {
-        let live = std::io::stderr().is_terminal();
-        let bars = live.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
-        Arc::new(Self { bars, quiet: false, lines: Mutex::default(), started: Instant::now() })
+    pub fn stderr(verbosity: Verbosity) -> Arc<Self> {
+        if std::io::stderr().is_terminal() {
+            Self::live(ProgressDrawTarget::stderr_with_hz(10), verbosity)
+        } else {
+            Self::new(Out::Plain, verbosity)
+        }
     }
 
-    /// Nowhere, for tests.
+    /// Live lines on a terminal.
+    pub fn live(target: ProgressDrawTarget, verbosity: Verbosity) -> Arc<Self> {
+        Self::new(Out::Live(MultiProgress::with_draw_target(target), AtomicBool::new(false)), verbosity)
+    }
+
+    /// Nowhere, for tests; [`Console::said`] has the lines.
     pub fn nowhere() -> Arc<Self> {
-        Arc::new(Self { bars: None, quiet: true, lines: Mutex::default(), started: Instant::now() })
+        Self::new(Out::Kept(Mutex::default()), Verbosity::Normal)
+    }
+
+    fn new(out: Out, verbosity: Verbosity) -> Arc<Self> {
+        let stopping = AtomicBool::new(false);
+        let (lines, some) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { out, verbosity, lines, started: Instant::now(), stopping, some })
+    }
+
+    /// The lines of [`Console::nowhere`] so far.
+    pub fn said(&self) -> Vec<String> {
+        match &self.out {
+            Out::Kept(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            Out::Live(..) | Out::Plain => Vec::new(),
+        }
+    }
+
+    /// How much is to be said.
+    pub fn verbosity(&self) -> Verbosity {
+        self.verbosity
     }
 
     /// Prints a line, above the live ones if there are any.
     pub fn say(&self, line: &str) {
-        match &self.bars {
-            Some(bars) => drop(bars.println(line)),
-            None if self.quiet => {}
+        match &self.out {
+            // `println` draws the live lines again, so it is of no use once they are gone.
+            Out::Live(bars, closed) if !closed.load(Ordering::SeqCst) => drop(bars.println(line)),
+            Out::Kept(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned()),
             // A closed standard error is no reason to stop.
-            None => drop(writeln!(std::io::stderr().lock(), "{line}")),
+            Out::Live(..) | Out::Plain => drop(writeln!(std::io::stderr().lock(), "{line}")),
         }
+    }
+
+    /// Prints a line that `-v` asks for.
+    pub fn detail(&self, line: &str) {
+        if self.verbosity >= Verbosity::Details {
+            self.say(line);
+        }
+    }
+
+    /// Prints a line of which there may be one a topic: the first twenty of a kind, the rest under `-v`.
+    pub fn say_some(&self, kind: &str, line: &str) {
+        let before = {
+            let mut counts = self.some.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = counts.entry(kind.to_owned()).or_default();
+            *count += 1;
+            *count - 1
+        };
+        if before < SHOWN || self.verbosity >= Verbosity::Details {
+            self.say(line);
+        } else if before == SHOWN {
+            self.say(&format!("{kind}: further ones are listed under -v"));
+        }
+    }
+
+    /// The tasks are draining: says so once, and in every live line until the end.
+    pub fn stopping(&self, line: &str) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.say(line);
     }
 
     /// Adds a task's line.
     pub fn task(&self, name: &str) -> Arc<Progress> {
         let progress = Arc::new(Progress::default());
-        let bar = self.bars.as_ref().map(|bars| bars.add(new_bar(name)));
+        let bar = match &self.out {
+            Out::Live(bars, closed) if !closed.load(Ordering::SeqCst) => Some(bars.add(new_bar(name))),
+            _ => None,
+        };
         let line = Line { name: name.to_owned(), progress: Arc::clone(&progress), bar, shown: Counts::default() };
         self.lines().push(line);
         progress
@@ -175,7 +287,7 @@ impl Console {
     /// Begins to keep the lines moving.
     pub fn tick(self: &Arc<Self>) -> Ticker {
         let console = Arc::clone(self);
-        let every = if self.bars.is_some() { LIVE_EVERY } else { PLAIN_EVERY };
+        let every = if matches!(self.out, Out::Live(..)) { LIVE_EVERY } else { PLAIN_EVERY };
         Ticker(tokio::spawn(async move {
             let mut interval = tokio::time::interval(every);
             interval.tick().await;
@@ -186,24 +298,35 @@ impl Console {
         }))
     }
 
-    /// Takes the live lines away, after the last change to them.
-    pub fn clear(&self) {
-        if let Some(bars) = &self.bars {
+    /// Takes the live lines away for good; what is said later is printed plainly.
+    pub fn close(&self) {
+        // Under the lock that `show` holds, so that none is drawn again.
+        let mut lines = self.lines();
+        for line in lines.drain(..) {
+            line.bar.iter().for_each(ProgressBar::finish_and_clear);
+        }
+        if let Out::Live(bars, closed) = &self.out {
+            closed.store(true, Ordering::SeqCst);
             drop(bars.clear());
         }
     }
 
     fn show(&self) {
         let elapsed = self.started.elapsed();
+        let stopping = self.stopping.load(Ordering::Relaxed);
         let mut plain = Vec::new();
         for line in self.lines().iter_mut() {
+            let finished = line.progress.finished.load(Ordering::Relaxed);
             let (position, total) = line.progress.ends();
             let counts = line.progress.counts();
-            if let Some(bar) = &line.bar {
-                show_bar(bar, position, total, counts, elapsed);
-            } else if !line.progress.finished.load(Ordering::Relaxed) && line.shown != counts {
-                line.shown = counts;
-                plain.push(plain_line(&line.name, position, total, counts, elapsed));
+            match &line.bar {
+                Some(bar) if finished => bar.finish_and_clear(),
+                Some(bar) => show_bar(bar, position, total, counts, elapsed, stopping),
+                None if finished || line.shown == counts => {}
+                None => {
+                    line.shown = counts;
+                    plain.push(plain_line(&line.name, position, total, counts, elapsed));
+                }
             }
         }
         for line in &plain {
@@ -227,7 +350,7 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-fn show_bar(bar: &ProgressBar, position: u64, total: Option<u64>, counts: Counts, elapsed: Duration) {
+fn show_bar(bar: &ProgressBar, position: u64, total: Option<u64>, counts: Counts, elapsed: Duration, stopping: bool) {
     if let Some(total) = total
         && bar.length() != Some(total)
     {
@@ -235,7 +358,8 @@ fn show_bar(bar: &ProgressBar, position: u64, total: Option<u64>, counts: Counts
         bar.set_style(style("{prefix}  [{bar:24}] {percent:>3}%  {msg}  eta {eta}"));
     }
     bar.set_position(position);
-    bar.set_message(moving(counts, elapsed));
+    let moving = moving(counts, elapsed);
+    bar.set_message(if stopping { format!("stopping …  {moving}") } else { moving });
     bar.tick();
 }
 
@@ -308,7 +432,8 @@ fn bytes(bytes: u64) -> String {
     }
 }
 
-fn seconds(time: Duration) -> String {
+/// A time for people: `0.52 s`, `1 min 35 s`, `2 h 5 min`.
+pub fn seconds(time: Duration) -> String {
     match time.as_secs() {
         0..60 => format!("{:.2} s", time.as_secs_f64()),
         whole @ 60..3600 => format!("{} min {} s", whole / 60, whole % 60),
@@ -318,6 +443,8 @@ fn seconds(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use indicatif::InMemoryTerm;
+
     use super::*;
 
     #[test]
@@ -347,6 +474,92 @@ mod tests {
         assert_eq!(endless, "shop: 2,500 read, 2,000 written, 200/s");
         // A source that grew beyond its end while it was read has no percentage.
         assert!(!plain_line("shop", 11, Some(10), counts, Duration::from_secs(10)).contains('%'));
+    }
+
+    #[test]
+    fn the_percentage_counts_what_was_written_and_not_what_was_read() {
+        let progress = Progress::default();
+        progress.ends_at(10_000);
+        progress.read(10_000, 1_000_000, 10_000);
+        let line = |progress: &Progress| {
+            let (position, total) = progress.ends();
+            plain_line("shop", position, total, progress.counts(), Duration::from_secs(10))
+        };
+        assert_eq!(line(&progress), "shop: 0%, 10,000 read, 0 written, 0/s");
+        progress.written(2_000);
+        progress.skipped(400);
+        progress.deletions(100);
+        assert_eq!(line(&progress), "shop: 25%, 10,000 read, 2,000 written, 400 skipped, 200/s, about 30.00 s left");
+        progress.written(7_499);
+        assert!(line(&progress).starts_with("shop: 99%"), "{}", line(&progress));
+        progress.written(1);
+        assert!(line(&progress).starts_with("shop: 100%"), "{}", line(&progress));
+    }
+
+    /// A terminal of 12 lines, and a console on it.
+    fn terminal(verbosity: Verbosity) -> (InMemoryTerm, Arc<Console>) {
+        let terminal = InMemoryTerm::new(12, 100);
+        let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+        (terminal, Console::live(target, verbosity))
+    }
+
+    #[test]
+    fn no_bar_and_no_spinner_survives_the_end() {
+        let (terminal, console) = terminal(Verbosity::Normal);
+        let (ending, endless) = (console.task("ending"), console.task("endless"));
+        ending.ends_at(10);
+        ending.read(10, 100, 10);
+        endless.read(10, 100, 10);
+        console.show();
+        let shown = terminal.contents();
+        assert!(shown.contains("ending") && shown.contains("endless"), "{shown}");
+        ending.finish();
+        console.show();
+        let shown = terminal.contents();
+        assert!(!shown.contains("ending  [") && shown.contains("endless"), "the task has ended: {shown}");
+        console.say("ending: complete");
+        console.close();
+        console.show();
+        drop(console.task("late"));
+        console.show();
+        assert_eq!(terminal.contents().trim(), "ending: complete");
+    }
+
+    #[test]
+    fn stopping_is_visible_on_a_terminal_until_the_end() {
+        let (terminal, console) = terminal(Verbosity::Normal);
+        let progress = console.task("shop");
+        progress.read(10, 100, 10);
+        console.show();
+        console.stopping("stopping: draining");
+        for _ in 0..3 {
+            console.show();
+            let shown = terminal.contents();
+            assert!(shown.contains("stopping: draining"), "{shown}");
+            assert!(shown.lines().any(|line| line.contains("shop") && line.contains("stopping …")), "{shown}");
+        }
+        console.close();
+        assert_eq!(terminal.contents().trim(), "stopping: draining");
+    }
+
+    #[test]
+    fn lines_of_which_there_may_be_thousands_end_after_twenty() {
+        let console = Console::nowhere();
+        for topic in 0..1000 {
+            console.say_some("t: created topics", &format!("t: created topic {topic}"));
+        }
+        let said = console.said();
+        assert_eq!(said.len(), 21);
+        assert_eq!(said[20], "t: created topics: further ones are listed under -v");
+    }
+
+    #[test]
+    fn details_are_said_from_one_v_on() {
+        for (count, said) in [(0, false), (1, true), (2, true), (3, true), (200, true)] {
+            let (terminal, console) = terminal(Verbosity::from_count(count));
+            console.detail("a detail");
+            assert_eq!(terminal.contents().contains("a detail"), said, "-v {count} times");
+        }
     }
 
     #[test]

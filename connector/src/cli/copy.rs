@@ -1,23 +1,26 @@
 //! `ottla copy SOURCE TARGET`: moves records once, without a config file and without a trace in the source.
 //!
 //! An end is a path, `-`, or `kafka://host:port[,host:port…]/topic?key=value&…`, with TLS `kafka+tls://…`. A Kafka source is read from its earliest
-//! offset to the end as it was at the start; no group is used and nothing is committed. A copy that was interrupted is
-//! not whole, so it ends with 130 or 143 after it has drained.
+//! offset to the end as it was at the start; no group is used and nothing is committed. A copy of a file or topic that was
+//! interrupted is not whole, so it ends with 130 or 143 after it has drained; one of standard input has no end to miss and
+//! ends with 0.
 
 mod url;
 
 use std::fs::Metadata;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
 use self::url::{SCHEME, TLS_SCHEME, Tls, Url, url};
-use super::run::Signals;
+use super::signals::Signals;
+use crate::config::duration;
 use crate::config::model::{JsonlPath, OnError, OnUnavailable};
 use crate::exit::{Exit, Failure};
 use crate::file_id::{FileId, is_same_file};
 use crate::mode;
-use crate::progress::{Console, summary};
+use crate::progress::{Console, Verbosity, summary};
 use crate::source::jsonl::Input;
 use crate::source::kafka::Selection;
 use crate::target::jsonl::{Existing, Purpose};
@@ -47,21 +50,33 @@ pub struct CopyArgs {
     /// Pass lines and messages that are not JSON objects, instead of stopping at the first one.
     #[arg(long)]
     skip_bad: bool,
+    /// How long draining may take after the first signal.
+    #[arg(long, value_name = "TIME", default_value = "25s", value_parser = duration::argument)]
+    shutdown_timeout: Duration,
 }
 
 /// Copies to the end.
-pub async fn run(args: CopyArgs) -> Result<Exit, Failure> {
+pub async fn run(args: CopyArgs, verbosity: Verbosity) -> Result<Exit, Failure> {
     let job = job(&args)?;
-    let signals = Signals::watch()?;
-    let console = Console::stderr();
+    let console = Console::stderr(verbosity);
+    let signals = Signals::watch(&console, job.timing.shutdown)?;
+    // Standard input has no end that a copy could have missed: what it was given until the signal is delivered.
+    let is_endless = matches!(&job.source, SourceSpec::Lines(LinesFrom { input: Input::Stdin, .. }));
     let ticker = console.tick();
     let outcome = task::run(job, console.clone(), signals.shutdown()).await;
     drop(ticker);
-    console.clear();
+    console.close();
     console.say(&summary(outcome.counts, outcome.elapsed));
     match outcome.result? {
         Ending::Complete | Ending::ReaderLeft => Ok(Exit::Ok),
-        Ending::Interrupted => Ok(signals.first().unwrap_or(Exit::Interrupted)),
+        Ending::Interrupted if is_endless => {
+            console.say("ended on request; every line that was read is in the target");
+            Ok(Exit::Ok)
+        }
+        Ending::Interrupted => {
+            console.say("ended on request; the copy is not whole");
+            Ok(signals.first().unwrap_or(Exit::Interrupted))
+        }
     }
 }
 
@@ -118,7 +133,7 @@ fn job(args: &CopyArgs) -> Result<Job, Failure> {
         group: mode::group("copy"),
         source: source_spec(source, bad),
         target: target_spec(target, existing),
-        timing: Timing::default(),
+        timing: Timing { shutdown: args.shutdown_timeout, ..Timing::default() },
     })
 }
 
@@ -168,6 +183,7 @@ fn source_spec(place: Place, bad: Option<OnError>) -> SourceSpec {
             on_unavailable: OnUnavailable::Stop,
             from_earliest: Vec::new(),
             command: String::new(),
+            allow_empty: false,
         }),
     }
 }
@@ -224,7 +240,7 @@ mod tests {
     use ottla_protocol::compression::Compression;
 
     use super::*;
-    use crate::config::model::AckLevel;
+    use crate::config::model::{AckLevel, SHUTDOWN_TIMEOUT};
 
     fn args(source: &str, target: &str) -> CopyArgs {
         CopyArgs {
@@ -233,6 +249,7 @@ mod tests {
             append: false,
             overwrite: false,
             skip_bad: false,
+            shutdown_timeout: SHUTDOWN_TIMEOUT,
         }
     }
 

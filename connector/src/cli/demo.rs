@@ -13,13 +13,13 @@ use clap::Args;
 use ottla_devbroker::DevBroker;
 use ottla_protocol::compression::Compression;
 
-use super::run::Signals;
+use super::signals::Signals;
 use super::{print, say};
-use crate::config::model::{AckLevel, JsonlPath, OnError, OnUnavailable, TopicExpression};
+use crate::config::model::{AckLevel, JsonlPath, OnError, OnUnavailable, SHUTDOWN_TIMEOUT, TopicExpression};
 use crate::exit::{Exit, Failure};
 use crate::mode::{Mode, group};
 use crate::orders::orders;
-use crate::progress::{Console, grouped, summary};
+use crate::progress::{Console, Verbosity, grouped, summary};
 use crate::source::jsonl::Input;
 use crate::source::kafka::Selection;
 use crate::target::jsonl::{Existing, Purpose};
@@ -46,8 +46,9 @@ pub struct DemoArgs {
 }
 
 /// Shows it all and proves it.
-pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
-    let signals = Signals::watch()?;
+pub async fn run(args: DemoArgs, verbosity: Verbosity) -> Result<Exit, Failure> {
+    let console = Console::stderr(verbosity);
+    let signals = Signals::watch(&console, SHUTDOWN_TIMEOUT)?;
     let started = Instant::now();
     let directory = directory(args.dir.as_deref())?;
     let file = directory.join(FILE);
@@ -58,13 +59,12 @@ pub async fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let address = servers.join(",");
     print(&format!("1. a development broker runs in this process, on {address}\n"))?;
 
-    let console = Console::stderr();
     let ticker = console.tick();
     let sent = step(send(&servers), &console, &signals.shutdown()).await?;
     print(&format!("2. sent the shipped orders into the topic `{TOPIC}`: {}\n", summary(sent.counts, sent.elapsed)))?;
     let synced = step(sync(&servers, &file), &console, &signals.shutdown()).await?;
     drop(ticker);
-    console.clear();
+    console.close();
     print(&format!("3. full sync of the topic into a file: {}\n", summary(synced.counts, synced.elapsed)))?;
 
     let orders = prove(&file)?;
@@ -127,6 +127,7 @@ fn sync(servers: &[String], file: &Path) -> Job {
             from_earliest: Vec::new(),
             command: String::new(),
             on_bad_message: OnError::Stop,
+            allow_empty: false,
         }),
         target: TargetSpec::Jsonl(JsonlTo {
             path: JsonlPath::File(file.to_owned()),

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use clap::{Args, ValueEnum};
 use ottla_devbroker::{DevBroker, Release};
 
+use super::signals::first_signal;
 use super::{print, say};
 use crate::config::address::{self, Address};
 use crate::exit::{Exit, Failure};
@@ -33,11 +34,11 @@ enum Switch {
     Off,
 }
 
-/// Serves until SIGINT or SIGTERM, then ends with exit 0.
+/// Serves until SIGINT, SIGTERM or SIGHUP, then ends with exit 0.
 pub async fn run(args: DevArgs) -> Result<Exit, Failure> {
     let listen = loopback(&args.listen)?;
     // Before the first word of output, so that a signal sent on seeing it is not missed.
-    let stop = stop_requested().map_err(|error| Failure::internal(format!("signals cannot be watched: {error}")))?;
+    let stop = first_signal()?;
     let builder = DevBroker::builder().listen(&listen).partitions(args.partitions).release(args.release);
     let broker = builder.auto_create(args.auto_create == Switch::On).start().await.map_err(|error| {
         Failure::environment(format!("the development broker did not start: {error}"))
@@ -93,31 +94,6 @@ fn loopback(listen: &str) -> Result<String, Failure> {
     }
     let text = address.to_string();
     Ok(if any_port { format!("{}:0", text.strip_suffix(":1").unwrap_or(&text)) } else { text })
-}
-
-/// Watches for SIGINT and SIGTERM from now on; the future resolves at the first.
-#[cfg(unix)]
-fn stop_requested() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-}
-
-/// Watches for Ctrl-C; the future resolves at the first.
-#[cfg(not(unix))]
-fn stop_requested() -> std::io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        // Without a way to hear of Ctrl-C the system's own handling ends the process.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    })
 }
 
 #[cfg(test)]

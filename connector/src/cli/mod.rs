@@ -6,6 +6,7 @@ pub mod copy;
 pub mod demo;
 pub mod dev;
 pub mod run;
+mod signals;
 pub mod test;
 
 use std::io::Write as _;
@@ -16,8 +17,9 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, Config, Paint, ProcessEnvironment};
+use crate::config::{self, Config, Needed, Paint, ProcessEnvironment};
 use crate::exit::{Exit, Failure};
+use crate::progress::Verbosity;
 
 /// Moves JSON records into and out of Kafka.
 #[derive(Debug, Parser)]
@@ -27,7 +29,8 @@ use crate::exit::{Exit, Failure};
                         4 stopped by data, 5 finished with skipped records (--strict), 130/143 second signal."
 )]
 pub struct Cli {
-    /// Say more on standard error: once for progress, twice for details, three times for everything.
+    /// Say more on standard error: once for the start of every partition, twice for what the client does (connections,
+    /// retries, leaders that move), three times for everything that is traced.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]
@@ -68,9 +71,9 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error).into(),
     };
-    log_to_stderr(cli.verbose);
+    log_to_stderr(Verbosity::from_count(cli.verbose));
     // A panic in a command must not end with Rust's own code 101.
-    let result = panic::catch_unwind(AssertUnwindSafe(|| block_on(cli.command)));
+    let result = panic::catch_unwind(AssertUnwindSafe(|| block_on(cli.command, Verbosity::from_count(cli.verbose))));
     finish(result.unwrap_or(Ok(Exit::Internal))).into()
 }
 
@@ -80,23 +83,23 @@ fn usage(error: &clap::Error) -> Exit {
     if error.use_stderr() { Exit::Usage } else { Exit::Ok }
 }
 
-fn block_on(command: Command) -> Result<Exit, Failure> {
+fn block_on(command: Command, verbosity: Verbosity) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::internal(format!("the runtime cannot be started: {error}")))?;
-    let result = runtime.block_on(dispatch(command));
+    let result = runtime.block_on(dispatch(command, verbosity));
     // A thread that waits for standard input cannot be ended; the process does not wait for it.
     runtime.shutdown_background();
     result
 }
 
-async fn dispatch(command: Command) -> Result<Exit, Failure> {
+async fn dispatch(command: Command, verbosity: Verbosity) -> Result<Exit, Failure> {
     match command {
-        Command::Demo(args) => demo::run(args).await,
+        Command::Demo(args) => demo::run(args, verbosity).await,
         Command::Dev(args) => dev::run(args).await,
-        Command::Copy(args) => copy::run(args).await,
+        Command::Copy(args) => copy::run(args, verbosity).await,
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(args).await,
-        Command::Run(args) => run::run(args).await,
+        Command::Run(args) => run::run(args, verbosity).await,
     }
 }
 
@@ -125,36 +128,60 @@ fn panic_report(place: Option<(&str, u32)>, fixed: Option<&'static str>) -> Stri
     )
 }
 
-/// `-v` for progress, `-vv`, `-vvv`; `OTTLA_LOG` takes a filter in the form of `tracing` and wins.
-fn log_to_stderr(verbose: u8) {
-    let level = match verbose {
-        0 => "warn",
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
-    };
-    let filter = EnvFilter::try_from_env("OTTLA_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+/// `-v`, `-vv` and `-vvv` as `--help` says; `OTTLA_LOG` takes a filter in the form of `tracing` and wins.
+fn log_to_stderr(verbosity: Verbosity) {
+    let filter = EnvFilter::try_from_env("OTTLA_LOG").unwrap_or_else(|_| EnvFilter::new(filter(verbosity)));
     let ansi = Paint::for_stderr() == Paint::Ansi;
+    // Module paths help those who read the source.
+    let paths = verbosity >= Verbosity::Client;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_target(paths);
     // In a test process several commands run one after the other; the first one's logger stays.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).try_init();
+    let _ = log.with_writer(std::io::stderr).try_init();
 }
 
-/// Reads and checks a config file, prints its warnings to standard error and returns it.
+/// Which events are shown. What the client warns of while a cluster is away comes from
+/// [`outage`](crate::outage) instead: once, with the task, and not at every try.
+fn filter(verbosity: Verbosity) -> &'static str {
+    match verbosity {
+        Verbosity::Normal => {
+            "warn,ottla_client::net::cluster=off,ottla_client::consumer=off,ottla_client::producer=off,ottla_devbroker=error"
+        }
+        Verbosity::Details => {
+            "info,ottla_client::net::cluster=off,ottla_client::consumer=off,ottla_client::producer=off"
+        }
+        Verbosity::Client => "info,ottla_client=debug,ottla_connector=debug,ottla_devbroker=debug",
+        Verbosity::Everything => "trace",
+    }
+}
+
+/// Reads and checks a config file, prints its warnings to standard error and returns it. With `needed`, only mistakes
+/// that concern those tasks and connections stop; that there are others is said.
 ///
 /// # Errors
 /// Exit 2 with all mistakes laid out, or when the file cannot be read.
-pub fn load_config(file: &Path) -> Result<Config, Failure> {
+pub fn load_config(file: &Path, needed: Option<Needed>) -> Result<Config, Failure> {
     let checked = config::check_file(file, &ProcessEnvironment)?;
-    let report = checked.report.render(Paint::for_stderr());
-    match checked.config {
-        Some(config) => {
-            if !report.is_empty() {
-                say(report.trim_end());
-            }
-            Ok(config)
+    let paint = Paint::for_stderr();
+    let (config, report, others) = match (needed, checked.config) {
+        (None, Some(config)) => (config, checked.report, 0),
+        (None, None) => return Err(Failure::report(Exit::Usage, checked.report.render(paint))),
+        (Some(needed), config) => {
+            let only = config::Checked { config, ..checked }.only(needed);
+            only.map_err(|report| Failure::report(Exit::Usage, report.render(paint)))?
         }
-        None => Err(Failure::report(Exit::Usage, report)),
+    };
+    let report = report.render(paint);
+    if !report.is_empty() {
+        say(report.trim_end());
     }
+    if others > 0 {
+        let noun = if others == 1 { "mistake" } else { "mistakes" };
+        let file = file.display();
+        say(&format!(
+            "note: {file} has {others} {noun} in parts that are not used here; `ottla check {file}` shows them"
+        ));
+    }
+    Ok(config)
 }
 
 /// Writes a line to standard error. A closed standard error is no reason to stop.

@@ -1,13 +1,16 @@
 //! `ottla run FILE [TASK…]`: runs the tasks of a config file, all at once.
 //!
 //! One exception to "all at once": a `full` task that reads what another `full` task of the same run writes waits for
-//! that one, since it would else find nothing.
+//! that one, since it would else find nothing; if that one fails, it does not run. Tasks that feed each other in a ring
+//! are refused.
 //!
-//! The first SIGINT or SIGTERM lets every task drain, commit and end; the second ends the process at once.
+//! The first SIGINT, SIGTERM or SIGHUP lets every task drain, commit and end, within `shutdown_timeout`; the second ends
+//! the process at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use ottla_devbroker::DevBroker;
@@ -15,12 +18,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::load_config;
-use crate::config::model::{Bootstrap, Config, Kafka, Kind, Task};
+use super::signals::Signals;
+use crate::config::model::{Bootstrap, Config, Kind, SHUTDOWN_TIMEOUT, Task};
 use crate::config::nearest::nearest;
+use crate::config::{Needed, duration};
 use crate::exit::{Exit, Failure};
-use crate::mode::Mode;
-use crate::progress::{Console, Counts, grouped, summary};
-use crate::task::{self, Ending, Job, Outcome, Shutdown};
+use crate::progress::{Console, Counts, Verbosity, grouped, summary};
+use crate::resources::{self, ClusterFacts, Facts, Meeting, Way};
+use crate::task::{self, ClusterSpec, Ending, Job, Outcome, Shutdown};
 
 /// Arguments of `ottla run`.
 #[derive(Debug, Args)]
@@ -40,29 +45,47 @@ pub struct RunArgs {
     /// End with exit code 5 if records were skipped.
     #[arg(long)]
     strict: bool,
+    /// Drain and end all tasks as soon as one has failed.
+    #[arg(long)]
+    fail_fast: bool,
+    /// How long draining may take after the first signal, such as 25s; wins over `shutdown_timeout` in the file.
+    #[arg(long, value_name = "TIME", value_parser = duration::argument)]
+    shutdown_timeout: Option<Duration>,
 }
 
 /// Runs the tasks to their end.
-pub async fn run(args: RunArgs) -> Result<Exit, Failure> {
-    let config = load_config(&args.file)?;
+pub async fn run(args: RunArgs, verbosity: Verbosity) -> Result<Exit, Failure> {
+    let needed = (!args.tasks.is_empty()).then(|| Needed { tasks: args.tasks.clone(), ..Needed::default() });
+    let mut config = load_config(&args.file, needed)?;
+    config.shutdown_timeout = args.shutdown_timeout.or(config.shutdown_timeout);
+    let limit = config.shutdown_timeout.unwrap_or(SHUTDOWN_TIMEOUT);
     let tasks = chosen(&config, &args.tasks)?;
-    let signals = Signals::watch()?;
+    let console = Console::stderr(verbosity);
+    let signals = Signals::watch(&console, limit)?;
     let embedded = embedded_broker(&config, &tasks).await?;
     let addresses = embedded.as_ref().map(DevBroker::bootstrap).unwrap_or_default();
     let mut jobs =
         tasks.iter().map(|task| Job::from_config(&config, task, &addresses)).collect::<Result<Vec<_>, _>>()?;
     begin_again(&mut jobs, &args.from_start, &config)?;
     let jobs: Vec<_> = jobs.into_iter().map(|job| job.from_earliest(&args.from_earliest)).collect();
-    let waits = waits(&config, &tasks);
-    let console = Console::stderr();
+    let mut shutdown = signals.shutdown();
+    let asked = tokio::select! {
+        biased;
+        () = task::requested(&mut shutdown) => Asked::default(),
+        asked = ask_clusters(&config, &tasks) => asked,
+    };
+    let ways = resources::ways(&config, tasks.iter().copied(), &asked.facts);
+    refuse_rings(&ways)?;
+    let plan = Plan { waits: resources::waits(&ways), unreachable: asked.unreachable, fail_fast: args.fail_fast };
     let ticker = console.tick();
-    let outcomes = run_all(jobs, &waits, &console, &signals.shutdown()).await;
+    let reports = run_all(jobs, plan, &console, &signals).await;
     drop(ticker);
-    console.clear();
+    console.close();
     if let Some(broker) = embedded {
-        broker.shutdown().await;
+        // Nobody uses it any more, so it has nothing to wait for.
+        let _ = tokio::time::timeout(Duration::from_secs(2), broker.shutdown()).await;
     }
-    Ok(report(&outcomes, &console, args.strict))
+    Ok(verdict(&reports, &console, args.strict))
 }
 
 /// `--from-start TASK`.
@@ -121,106 +144,227 @@ async fn embedded_broker(config: &Config, tasks: &[&Task]) -> Result<Option<DevB
     started.map(Some).map_err(|error| Failure::environment(format!("the embedded broker did not start: {error}")))
 }
 
-/// By task: the tasks whose end it waits for.
-fn waits(config: &Config, tasks: &[&Task]) -> HashMap<String, Vec<String>> {
-    let mut waits: HashMap<String, Vec<String>> = HashMap::new();
-    for reader in tasks {
-        let writers = tasks.iter().filter(|writer| writer.name != reader.name && feeds(config, writer, reader));
-        waits.insert(reader.name.clone(), writers.map(|writer| writer.name.clone()).collect());
-    }
-    // Two that feed each other would wait for ever: nobody waits then.
-    let circular = |name: &String| waits[name].iter().any(|other| waits[other].contains(name));
-    let circular: Vec<String> = waits.keys().filter(|name| circular(name)).cloned().collect();
-    for name in &circular {
-        waits.insert(name.clone(), Vec::new());
-    }
-    waits
+/// What the clusters said of themselves.
+#[derive(Default)]
+struct Asked {
+    facts: Facts,
+    /// By task: why a cluster of its could not be asked.
+    unreachable: BTreeMap<String, Failure>,
 }
 
-/// Does a full task write what a full task reads?
-fn feeds(config: &Config, writer: &Task, reader: &Task) -> bool {
-    let kafka = |name: &String| match config.connections.get(name).map(|connection| &connection.kind) {
-        Some(Kind::Kafka(kafka)) => Some(kafka),
-        _ => None,
-    };
-    if writer.mode != Mode::Full || reader.mode != Mode::Full {
-        return false;
-    }
-    let (Some(to), Some(from)) = (kafka(&writer.target), kafka(&reader.source)) else { return false };
-    to.bootstrap == from.bootstrap && writes_into(to, from)
-}
-
-fn writes_into(to: &Kafka, from: &Kafka) -> bool {
-    to.topics.literal().is_some_and(|topic| from.topics.matches(&topic))
-}
-
-/// Runs all jobs, each in a task of its own, and gives their outcomes in the order of the jobs.
-async fn run_all(
-    jobs: Vec<Job>,
-    waits: &HashMap<String, Vec<String>>,
-    console: &Arc<Console>,
-    shutdown: &Shutdown,
-) -> Vec<Outcome> {
-    let names: Vec<String> = jobs.iter().map(|job| job.name.clone()).collect();
-    let mut ended = HashMap::new();
-    let mut senders = HashMap::new();
-    for name in &names {
-        let (sender, receiver) = watch::channel(false);
-        senders.insert(name.clone(), sender);
-        ended.insert(name.clone(), receiver);
-    }
-    let mut running = JoinSet::new();
-    for (index, job) in jobs.into_iter().enumerate() {
-        let before: Vec<_> =
-            waits.get(&job.name).into_iter().flatten().filter_map(|name| ended.get(name).cloned()).collect();
-        let (console, shutdown, mine) = (Arc::clone(console), shutdown.clone(), senders.remove(&job.name));
-        running.spawn(async move {
-            for mut other in before {
-                // A sender that is gone ended in a panic; waiting longer would not help.
-                let _ = other.wait_for(|ended| *ended).await;
-            }
-            let outcome = task::run(job, console, shutdown).await;
-            if let Some(mine) = mine {
-                mine.send_replace(true);
-            }
-            (index, outcome)
-        });
-    }
-    let mut outcomes: Vec<Option<Outcome>> = names.iter().map(|_| None).collect();
-    while let Some(joined) = running.join_next().await {
-        if let Ok((index, outcome)) = joined {
-            outcomes[index] = Some(outcome);
-        }
-    }
-    let panicked = |(name, outcome): (String, Option<Outcome>)| outcome.unwrap_or_else(|| broken(name));
-    names.into_iter().zip(outcomes).map(panicked).collect()
-}
-
-/// The outcome of a task that panicked; what happened was printed by the panic hook.
-fn broken(name: String) -> Outcome {
-    let failure = Failure::internal(format!("task {name} ended by an internal error"));
-    Outcome { name, counts: Counts::default(), elapsed: std::time::Duration::ZERO, result: Err(failure) }
-}
-
-/// Says how each task ended; gives the worst exit code.
-fn report(outcomes: &[Outcome], console: &Console, strict: bool) -> Exit {
-    let mut worst = Exit::Ok;
-    for outcome in outcomes {
-        let how = match &outcome.result {
-            Ok(Ending::Complete) => "complete",
-            Ok(Ending::Interrupted) => "ended on request, positions committed",
-            Ok(Ending::ReaderLeft) => "ended, since the reader of its output left",
-            Err(_) => "stopped",
+/// Asks the clusters whose identity decides whether tasks feed each other. A task with a cluster that does not answer
+/// cannot run: it could be a part of a ring.
+async fn ask_clusters(config: &Config, tasks: &[&Task]) -> Asked {
+    let mut asking = JoinSet::new();
+    for name in resources::undecided(config, tasks.iter().copied()) {
+        let Some(Kind::Kafka(kafka)) = config.connections.get(&name).map(|connection| &connection.kind) else {
+            continue;
         };
-        console.say(&format!("{}: {how}; {}", outcome.name, summary(outcome.counts, outcome.elapsed)));
+        let Bootstrap::Servers(servers) = &kafka.bootstrap else { continue };
+        let cluster = ClusterSpec {
+            name: name.clone(),
+            servers: servers.clone(),
+            auth: kafka.auth.clone(),
+            tls: kafka.tls.clone(),
+        };
+        asking.spawn(async move { (name, cluster.connect().await.map(|client| ClusterFacts::of(&client))) });
     }
-    for outcome in outcomes {
-        if let Err(failure) = &outcome.result {
-            console.say(&failure.to_string());
+    let mut asked = Asked::default();
+    while let Some(answer) = asking.join_next().await {
+        let Ok((name, answer)) = answer else { continue };
+        match answer {
+            Ok(facts) => drop(asked.facts.insert(name, facts)),
+            Err(failure) => {
+                let using = tasks.iter().filter(|task| task.source == name || task.target == name);
+                asked.unreachable.extend(using.map(|task| (task.name.clone(), failure.clone())));
+            }
         }
-        worst = worse(worst, outcome.exit());
     }
-    let skipped: u64 = outcomes.iter().map(|outcome| outcome.counts.skipped).sum();
+    asked
+}
+
+/// Tasks that feed each other would never come to an end.
+fn refuse_rings(ways: &[Way]) -> Result<(), Failure> {
+    let rings = resources::rings(ways);
+    let Some(first) = rings.first() else { return Ok(()) };
+    let message = if let ([name], Some(topic)) = (first.tasks.as_slice(), &first.topic) {
+        format!("task {name}: source and target are the same cluster, and it would read the topic it writes, {topic}")
+    } else {
+        first.to_string()
+    };
+    Err(Failure::usage(message).with_help(resources::RING_HELP))
+}
+
+/// How the tasks of a run depend on each other.
+struct Plan {
+    /// By task: the tasks whose end it waits for, and where they meet.
+    waits: BTreeMap<String, Vec<(String, Meeting)>>,
+    /// By task: why it cannot run.
+    unreachable: BTreeMap<String, Failure>,
+    fail_fast: bool,
+}
+
+/// How a task of a run ended.
+#[derive(Debug)]
+enum Report {
+    /// It ran.
+    Ran(Outcome),
+    /// A signal came while it waited.
+    NotStarted(String),
+    /// The task that it waited for did not come to a good end.
+    NotRun { name: String, because: String },
+}
+
+/// What a task tells those who wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Well,
+    Badly,
+}
+
+impl Report {
+    fn end(&self) -> End {
+        match self {
+            Self::Ran(Outcome { result: Ok(Ending::Complete), .. }) => End::Well,
+            _ => End::Badly,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Ran(outcome) => outcome.exit(),
+            Self::NotStarted(_) => Exit::Ok,
+            Self::NotRun { .. } => Exit::Environment,
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Ran(outcome) => &outcome.name,
+            Self::NotStarted(name) | Self::NotRun { name, .. } => name,
+        }
+    }
+
+    fn skipped(&self) -> u64 {
+        if let Self::Ran(outcome) = self { outcome.counts.skipped } else { 0 }
+    }
+
+    /// Says how the task ended, when it ended.
+    fn say(&self, console: &Console) {
+        match self {
+            Self::Ran(outcome) => {
+                let how = match &outcome.result {
+                    Ok(Ending::Complete) => "complete",
+                    Ok(Ending::Interrupted) => "ended on request, positions committed",
+                    Ok(Ending::ReaderLeft) => "ended, since the reader of its output left",
+                    Err(_) => "stopped",
+                };
+                console.say(&format!("{}: {how}; {}", outcome.name, summary(outcome.counts, outcome.elapsed)));
+                if let Err(failure) = &outcome.result {
+                    console.say(&failure.to_string());
+                }
+            }
+            Self::NotStarted(name) => console.say(&format!("{name}: ended on request before its start")),
+            Self::NotRun { name, because } => {
+                console.say(&format!("{name}: not run, since it reads what {because} writes, which did not complete"));
+            }
+        }
+    }
+}
+
+/// Runs all jobs, each in a task of its own; says how each ends when it ends.
+async fn run_all(jobs: Vec<Job>, plan: Plan, console: &Arc<Console>, signals: &Signals) -> Vec<Report> {
+    let names: Vec<String> = jobs.iter().map(|job| job.name.clone()).collect();
+    let mut ends: HashMap<String, watch::Sender<Option<End>>> =
+        names.iter().map(|name| (name.clone(), watch::Sender::new(None))).collect();
+    let mut running = JoinSet::new();
+    let mut by_id = HashMap::new();
+    for job in jobs {
+        let writers = plan.waits.get(&job.name).into_iter().flatten();
+        let before: Vec<_> = writers
+            .filter_map(|(name, meeting)| Some((name.clone(), meeting.clone(), ends.get(name)?.subscribe())))
+            .collect();
+        let name = job.name.clone();
+        let unreachable = plan.unreachable.get(&name).cloned();
+        let (console, shutdown) = (Arc::clone(console), signals.shutdown());
+        let spawned = running.spawn(async move {
+            match unreachable {
+                Some(failure) => Report::Ran(failed(job.name, failure)),
+                None => in_turn(job, before, console, shutdown).await,
+            }
+        });
+        by_id.insert(spawned.id(), name);
+    }
+    let mut reports = Vec::new();
+    while let Some(joined) = running.join_next_with_id().await {
+        let (id, report) = match joined {
+            Ok((id, report)) => (id, Some(report)),
+            Err(error) => (error.id(), None),
+        };
+        let name = by_id.remove(&id).unwrap_or_default();
+        // What happened in a panic was printed by the panic hook.
+        let report = report.unwrap_or_else(|| {
+            Report::Ran(failed(name.clone(), Failure::internal(format!("task {name} ended by an internal error"))))
+        });
+        report.say(console);
+        if let Some(end) = ends.remove(&name) {
+            end.send_replace(Some(report.end()));
+        }
+        if plan.fail_fast && report.exit() != Exit::Ok && !running.is_empty() {
+            console.stopping(&format!("{name} has failed, so the other tasks drain and end (--fail-fast)"));
+            signals.stop();
+        }
+        reports.push(report);
+    }
+    reports
+}
+
+fn failed(name: String, failure: Failure) -> Outcome {
+    Outcome { name, counts: Counts::default(), elapsed: Duration::ZERO, result: Err(failure) }
+}
+
+/// A task that is waited for, what it writes, and its end to come.
+type Before = (String, Meeting, watch::Receiver<Option<End>>);
+
+/// Waits for the tasks that write what the job reads, then does the job.
+async fn in_turn(job: Job, before: Vec<Before>, console: Arc<Console>, mut shutdown: Shutdown) -> Report {
+    for (writer, meeting, mut end) in before {
+        let what = match meeting {
+            Meeting::Topic(topic) => format!("topic {topic}"),
+            Meeting::File => "its file".to_owned(),
+        };
+        console.say(&format!("{}: waits until {writer} is complete, which writes what it reads: {what}", job.name));
+        let ended = tokio::select! {
+            biased;
+            () = task::requested(&mut shutdown) => return Report::NotStarted(job.name),
+            ended = end.wait_for(Option::is_some) => ended.ok().and_then(|end| *end),
+        };
+        // A sender that is gone ended in a panic.
+        if ended != Some(End::Well) {
+            let asked = *shutdown.borrow();
+            return if asked {
+                Report::NotStarted(job.name)
+            } else {
+                Report::NotRun { name: job.name, because: writer }
+            };
+        }
+    }
+    Report::Ran(task::run(job, console, shutdown).await)
+}
+
+/// Sums up more than one task in a line; gives the worst exit code. How each ended was said when it ended.
+fn verdict(reports: &[Report], console: &Console, strict: bool) -> Exit {
+    let worst = reports.iter().map(Report::exit).fold(Exit::Ok, worse);
+    let bad: Vec<_> = reports.iter().filter(|report| report.exit() != Exit::Ok).map(Report::name).collect();
+    if reports.len() > 1 && !bad.is_empty() {
+        console.say(&format!(
+            "{} of {} tasks did not come to a good end: {}",
+            bad.len(),
+            reports.len(),
+            bad.join(", ")
+        ));
+    }
+    let skipped: u64 = reports.iter().map(Report::skipped).sum();
     if worst == Exit::Ok && strict && skipped > 0 {
         console.say(&format!("{} records were skipped (--strict)", grouped(skipped)));
         return Exit::Skipped;
@@ -239,86 +383,6 @@ fn worse(one: Exit, other: Exit) -> Exit {
         _ => 0,
     };
     if rank(other) > rank(one) { other } else { one }
-}
-
-/// SIGINT and SIGTERM: the first asks for the end, the second is the end.
-#[derive(Debug)]
-pub(super) struct Signals {
-    shutdown: Shutdown,
-    first: Arc<std::sync::OnceLock<Exit>>,
-}
-
-impl Signals {
-    /// Watches from now on.
-    ///
-    /// # Errors
-    /// Exit 1: the system does not let us.
-    pub(super) fn watch() -> Result<Self, Failure> {
-        let (sender, shutdown) = watch::channel(false);
-        let first = Arc::new(std::sync::OnceLock::new());
-        let mut next = next_signal()?;
-        let noted = Arc::clone(&first);
-        tokio::spawn(async move {
-            let exit = next.recv().await;
-            let _ = noted.set(exit);
-            super::say("draining and committing; a second signal ends at once");
-            sender.send_replace(true);
-            let exit = next.recv().await;
-            std::process::exit(exit.code().into());
-        });
-        Ok(Self { shutdown, first })
-    }
-
-    /// What tasks look at.
-    pub(super) fn shutdown(&self) -> Shutdown {
-        self.shutdown.clone()
-    }
-
-    /// The code of the first signal, if one came.
-    pub(super) fn first(&self) -> Option<Exit> {
-        self.first.get().copied()
-    }
-}
-
-#[cfg(unix)]
-struct NextSignal {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-fn next_signal() -> Result<NextSignal, Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let watch = |kind| signal(kind).map_err(|error| Failure::internal(format!("signals cannot be watched: {error}")));
-    Ok(NextSignal { interrupt: watch(SignalKind::interrupt())?, terminate: watch(SignalKind::terminate())? })
-}
-
-#[cfg(unix)]
-impl NextSignal {
-    async fn recv(&mut self) -> Exit {
-        tokio::select! {
-            _ = self.interrupt.recv() => Exit::Interrupted,
-            _ = self.terminate.recv() => Exit::Terminated,
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct NextSignal;
-
-#[cfg(not(unix))]
-fn next_signal() -> Result<NextSignal, Failure> {
-    Ok(NextSignal)
-}
-
-#[cfg(not(unix))]
-impl NextSignal {
-    async fn recv(&mut self) -> Exit {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        Exit::Interrupted
-    }
 }
 
 #[cfg(test)]
@@ -354,17 +418,18 @@ mod tests {
 
     #[test]
     fn a_full_task_waits_for_the_one_that_writes_what_it_reads() {
-        let config = config(FILE);
-        let waits = waits(&config, &config.tasks.values().collect::<Vec<_>>());
-        assert_eq!(waits["drain"], ["fill"]);
+        let waits_in = |text: &str| {
+            let config = config(text);
+            resources::waits(&resources::ways(&config, config.tasks.values(), &Facts::new()))
+        };
+        let waits = waits_in(FILE);
+        assert_eq!(waits["drain"], [("fill".to_owned(), Meeting::Topic("orders".to_owned()))]);
         assert!(waits["fill"].is_empty());
         let endless = FILE.replace(
             "source = \"broker\"\n        target = \"out\"\n        mode = \"full\"",
             "source = \"broker\"\n        target = \"out\"\n        mode = \"full+incremental\"",
         );
-        let config = self::config(&endless);
-        let waits = self::waits(&config, &config.tasks.values().collect::<Vec<_>>());
-        assert!(waits["drain"].is_empty(), "what goes on for ever meets the records as they come");
+        assert!(!waits_in(&endless).contains_key("drain"), "what goes on for ever meets the records as they come");
     }
 
     #[test]

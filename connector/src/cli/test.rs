@@ -17,7 +17,7 @@ use self::steps::{Outcome, Steps};
 use super::check::bootstrap;
 use super::{Output, load_config, print};
 use crate::config::nearest::nearest;
-use crate::config::{Bootstrap, Config, Connection, Kind, Paint, Task};
+use crate::config::{Bootstrap, Config, Connection, Kind, Needed, Paint, Task};
 use crate::exit::{Exit, Failure};
 
 /// Arguments of `ottla test`.
@@ -59,7 +59,8 @@ impl<'c> Wanted<'c> {
 
 /// Tests the connections: exit 0 if nothing failed, 3 otherwise.
 pub async fn run(args: TestArgs) -> Result<Exit, Failure> {
-    let config = load_config(&args.file)?;
+    let needed = args.connection.as_ref().map(|name| Needed { connections: vec![name.clone()], ..Needed::default() });
+    let config = load_config(&args.file, needed)?;
     let chosen = chosen(&config, args.connection.as_deref())?;
     let embedded = embedded_broker(&chosen).await?;
     let limit = Duration::from_secs(args.timeout);

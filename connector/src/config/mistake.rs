@@ -30,6 +30,38 @@ impl Severity {
     }
 }
 
+/// Which part of the file a mistake makes useless.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Owner {
+    /// All of it.
+    #[default]
+    File,
+    /// A connection, by name.
+    Connection(String),
+    /// Tasks that do not go together, or one that does not go at all, by name.
+    Tasks(Vec<String>),
+}
+
+/// The parts of a file that a command uses.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Needed {
+    /// Connections by name.
+    pub connections: Vec<String>,
+    /// Tasks by name.
+    pub tasks: Vec<String>,
+}
+
+impl Needed {
+    /// Does a mistake with this owner stop the command?
+    pub fn is_stopped_by(&self, owner: &Owner) -> bool {
+        match owner {
+            Owner::File => true,
+            Owner::Connection(name) => self.connections.contains(name),
+            Owner::Tasks(names) => names.iter().all(|name| self.tasks.contains(name)),
+        }
+    }
+}
+
 /// One mistake. Texts never hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
@@ -41,13 +73,22 @@ pub struct Mistake {
     pub at: Option<Range<usize>>,
     /// What to write instead.
     pub help: Vec<String>,
+    /// Whom it stops; see [`Owner`].
+    pub(super) owner: Owner,
     /// It says that something is not there. After a syntax error that may be wrong, so it is left out then.
     pub(super) of_absence: bool,
 }
 
 impl Mistake {
     pub(super) fn error(at: Range<usize>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), at: Some(at), help: Vec::new(), of_absence: false }
+        Self {
+            severity: Severity::Error,
+            message: message.into(),
+            at: Some(at),
+            help: Vec::new(),
+            owner: Owner::File,
+            of_absence: false,
+        }
     }
 
     pub(super) fn warning(at: Range<usize>, message: impl Into<String>) -> Self {
@@ -112,6 +153,13 @@ impl Report {
     /// Is there an error among them?
     pub fn has_errors(&self) -> bool {
         self.count(Severity::Error) > 0
+    }
+
+    /// Leaves out what does not concern the parts of the file that are needed; gives how many errors that were.
+    pub fn keep(&mut self, needed: &Needed) -> usize {
+        let before = self.count(Severity::Error);
+        self.mistakes.retain(|mistake| needed.is_stopped_by(&mistake.owner));
+        before - self.count(Severity::Error)
     }
 
     /// Where a mistake begins; `None` when it concerns the whole file.

@@ -31,7 +31,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use self::environment::{Environment, FixedEnvironment, ProcessEnvironment};
-pub use self::mistake::{Mistake, Place, Report, Severity};
+pub use self::mistake::{Mistake, Needed, Owner, Place, Report, Severity};
 pub use self::model::*;
 pub use self::render::Paint;
 
@@ -56,6 +56,23 @@ pub struct Checked {
     pub config: Option<Config>,
     /// All mistakes; with a config, they are warnings only.
     pub report: Report,
+    /// What is good of it: the connections and tasks without mistakes of their own.
+    pub good: Config,
+}
+
+impl Checked {
+    /// What a command needs that works with these tasks and connections alone: a good config of at least those, and how
+    /// many errors the rest of the file has; or the mistakes that stop it.
+    ///
+    /// # Errors
+    /// The report of the mistakes of the file as a whole, of the tasks and of their connections.
+    pub fn only(mut self, mut needed: Needed) -> Result<(Config, Report, usize), Report> {
+        for name in &needed.tasks {
+            needed.connections.extend(self.good.ends.get(name).into_iter().flatten().cloned());
+        }
+        let others = self.report.keep(&needed);
+        if self.report.has_errors() { Err(self.report) } else { Ok((self.good, self.report, others)) }
+    }
 }
 
 /// Reads and checks a file.
@@ -103,7 +120,7 @@ pub fn check_text(file: &Path, text: &str, environment: &dyn Environment) -> Che
     let broken: Vec<_> = mistakes.iter().filter_map(|mistake| mistake.at.clone()).collect();
     mistakes.extend(reader.mistakes.into_iter().filter(|mistake| stands(text, mistake, &broken)));
     let report = Report::new(file, text, mistakes, reader.masks);
-    Checked { config: if report.has_errors() { None } else { Some(config) }, report }
+    Checked { config: (!report.has_errors()).then(|| config.clone()), report, good: config }
 }
 
 /// Does a mistake stand beside the syntax errors, or could it be a consequence of one?
@@ -131,12 +148,17 @@ fn read_document(reader: &mut Reader<'_>, file: &Path, document: &DeTable<'_>) -
     }
     let read: Vec<_> = connections
         .into_iter()
-        .map(|entry| connection::read(reader, entry.name, entry.table(Section::Connection)))
+        .map(|entry| {
+            let owner = Owner::Connection(entry.name.to_owned());
+            reader.owned(&owner, |reader| connection::read(reader, entry.name, entry.table(Section::Connection)))
+        })
         .collect();
-    let tasks: Vec<_> = entries(reader, document, "tasks")
-        .into_iter()
-        .map(|entry| task::read(reader, entry.name, &entry.table(Section::Task), &names))
-        .collect();
+    let (mut ends, mut tasks) = (BTreeMap::new(), Vec::new());
+    for entry in entries(reader, document, "tasks") {
+        ends.insert(entry.name.to_owned(), entry.ends());
+        let owner = Owner::Tasks(vec![entry.name.to_owned()]);
+        tasks.push(reader.owned(&owner, |reader| task::read(reader, entry.name, &entry.table(Section::Task), &names)));
+    }
     // Good connections and tasks are checked against each other even when others are broken.
     let config = Config {
         file: file.to_owned(),
@@ -144,6 +166,7 @@ fn read_document(reader: &mut Reader<'_>, file: &Path, document: &DeTable<'_>) -
         connections: read.into_iter().flatten().map(|read| (read.name.clone(), read)).collect(),
         tasks: BTreeMap::new(),
         shutdown_timeout,
+        ends,
     };
     let tasks: Vec<_> = tasks.into_iter().flatten().collect();
     task::check(reader, &config, &tasks);
@@ -173,6 +196,12 @@ struct Entry<'t, 'i> {
 }
 
 impl<'t, 'i> Entry<'t, 'i> {
+    /// The connections that a task names, right or wrong.
+    fn ends(&self) -> Vec<String> {
+        let named = ["source", "target"].into_iter().filter_map(|key| self.fields.get(key)?.get_ref().as_str());
+        named.map(str::to_owned).collect()
+    }
+
     fn table(&self, section: Section) -> Table<'t, 'i> {
         Table { section, at: self.at.clone(), fields: self.fields, kind: None }
     }
@@ -183,8 +212,13 @@ fn entries<'t, 'i>(reader: &mut Reader<'_>, document: &'t DeTable<'i>, key: &str
     let Some(tables) = reader.table(key, value) else { return Vec::new() };
     let mut out = Vec::new();
     for (name, value) in tables {
-        check_name(reader, name.get_ref(), name.span());
-        if let Some(fields) = entry_table(reader, key, name.get_ref(), value) {
+        let own = name.get_ref().as_ref().to_owned();
+        let owner = if key == "tasks" { Owner::Tasks(vec![own]) } else { Owner::Connection(own) };
+        let fields = reader.owned(&owner, |reader| {
+            check_name(reader, name.get_ref(), name.span());
+            entry_table(reader, key, name.get_ref(), value)
+        });
+        if let Some(fields) = fields {
             // The head of a table that was opened only by its sub-tables is not in the file.
             let at = if value.span().is_empty() { name.span() } else { value.span() };
             out.push(Entry { name: name.get_ref().as_ref(), at, fields });

@@ -27,6 +27,8 @@ pub struct Config {
     pub tasks: BTreeMap<String, Task>,
     /// How long tasks may drain after the first signal; `None` for [`SHUTDOWN_TIMEOUT`].
     pub shutdown_timeout: Option<Duration>,
+    /// The connections that each task of the file names, broken tasks included.
+    pub ends: BTreeMap<String, Vec<String>>,
 }
 
 /// How long draining may take after the first signal, unless configured: less than the 30 s after which Kubernetes kills

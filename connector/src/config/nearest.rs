@@ -14,6 +14,15 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     best.map(|(_, candidate)| candidate)
 }
 
+/// The candidates most like `word`, the likest first, at most `count`. Case does not count.
+pub(crate) fn nearest_few<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>, count: usize) -> Vec<&'a str> {
+    let word = comparable(word);
+    let rated = candidates.into_iter().map(|candidate| (likeness(&word, &comparable(candidate)), candidate));
+    let mut near: Vec<_> = rated.filter(|(rate, _)| *rate >= LIKENESS).collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    near.into_iter().take(count).map(|(_, candidate)| candidate).collect()
+}
+
 /// The key meant by `word`: one that goes by that other name, else the one most like it.
 pub(super) fn nearest_key(word: &str, keys: &[&'static Key]) -> Option<&'static Key> {
     let called = comparable(word);

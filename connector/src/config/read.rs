@@ -11,7 +11,7 @@ use super::duration;
 use super::environment::Environment;
 use super::interpolate::{self, Fault};
 use super::keys::{self, Absent, Key, KindName, LATER, Section};
-use super::mistake::{Mistake, Severity, shown};
+use super::mistake::{Mistake, Owner, Severity, shown};
 use super::nearest::{nearest_key, nearest_word};
 
 /// Collects mistakes while the tables are walked.
@@ -71,6 +71,16 @@ impl<'a> Reader<'a> {
 
     pub(super) fn push(&mut self, mistake: Mistake) {
         self.mistakes.push(mistake);
+    }
+
+    /// What `read` finds wrong makes `owner` useless and nothing else.
+    pub(super) fn owned<T>(&mut self, owner: &Owner, read: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.mistakes.len();
+        let value = read(self);
+        for mistake in self.mistakes.iter_mut().skip(before).filter(|mistake| mistake.owner == Owner::File) {
+            mistake.owner = owner.clone();
+        }
+        value
     }
 
     /// Refuses unknown keys and those of another kind. Returns the keys that the unknown ones were probably meant

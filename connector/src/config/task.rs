@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::keys::{self, Section};
-use super::mistake::{Mistake, shown};
-use super::model::{Bootstrap, Config, Connection, Jsonl, JsonlPath, Kafka, Kind, Mode, OnUnavailable, Task};
+use super::mistake::{Mistake, Owner, shown};
+use super::model::{Config, Connection, Jsonl, JsonlPath, Kind, Mode, OnUnavailable, Task};
 use super::nearest::nearest;
 use super::read::{Reader, Table};
-use crate::file_id::is_same_file;
 use crate::mode;
+use crate::resources::{self, Facts, Way};
 
 pub(super) const MODES: [(&str, Mode); 3] =
     [("full", Mode::Full), ("incremental", Mode::Incremental), ("full+incremental", Mode::FullIncremental)];
@@ -98,29 +98,97 @@ fn listed(names: &[String]) -> String {
     list.join(", ")
 }
 
-/// Checks that each task's connections may and can do what the task asks of them.
+/// Checks that each task's connections may and can do what the task asks of them, and that the tasks go together.
 pub(super) fn check(reader: &mut Reader<'_>, config: &Config, tasks: &[Placed]) {
     for placed in tasks {
-        let source = config.connections.get(&placed.task.source);
-        let target = config.connections.get(&placed.task.target);
-        if let Some(source) = source.filter(|source| !source.role.reads()) {
-            let message =
-                format!("the connection `{}` has role \"{}\" and cannot be a source", source.name, source.role);
-            reader
-                .push(Mistake::error(placed.source_at.clone(), message).help("give it role = \"both\" or \"source\""));
-        }
-        if let Some(target) = target.filter(|target| !target.role.writes()) {
-            let message =
-                format!("the connection `{}` has role \"{}\" and cannot be a target", target.name, target.role);
-            reader
-                .push(Mistake::error(placed.target_at.clone(), message).help("give it role = \"both\" or \"target\""));
-        }
-        if let (Some(source), Some(target)) = (source, target) {
-            check_pair(reader, placed, source, target);
+        let owner = Owner::Tasks(vec![placed.task.name.clone()]);
+        reader.owned(&owner, |reader| check_ends(reader, config, placed));
+    }
+    let ways = resources::ways(config, tasks.iter().map(|placed| &placed.task), &Facts::new());
+    check_rings(reader, config, tasks, &ways);
+    check_shared_files(reader, config, tasks, &ways);
+    check_groups(reader, tasks);
+}
+
+fn check_ends(reader: &mut Reader<'_>, config: &Config, placed: &Placed) {
+    let source = config.connections.get(&placed.task.source);
+    let target = config.connections.get(&placed.task.target);
+    if let Some(source) = source.filter(|source| !source.role.reads()) {
+        let message = format!("the connection `{}` has role \"{}\" and cannot be a source", source.name, source.role);
+        reader.push(Mistake::error(placed.source_at.clone(), message).help("give it role = \"both\" or \"source\""));
+    }
+    if let Some(target) = target.filter(|target| !target.role.writes()) {
+        let message = format!("the connection `{}` has role \"{}\" and cannot be a target", target.name, target.role);
+        reader.push(Mistake::error(placed.target_at.clone(), message).help("give it role = \"both\" or \"target\""));
+    }
+    if let (Some(source), Some(target)) = (source, target) {
+        check_pair(reader, placed, source, target);
+    }
+}
+
+fn check_pair(reader: &mut Reader<'_>, placed: &Placed, source: &Connection, target: &Connection) {
+    if let (Kind::Jsonl(_), Kind::Kafka(to)) = (&source.kind, &target.kind)
+        && to.topics.literal().is_none()
+    {
+        let message = format!("lines have no topic, and `topics` of `{}` does not name one", target.name);
+        let help = "give the target connection a plain topic name: topics = \"orders\"";
+        reader.push(Mistake::error(placed.target_at.clone(), message).help(help));
+    }
+    if let Kind::Jsonl(from) = &source.kind {
+        reader.mistakes.extend(unfollowable(from, placed));
+    }
+}
+
+/// Tasks whose records come back to them would never come to an end.
+fn check_rings(reader: &mut Reader<'_>, config: &Config, tasks: &[Placed], ways: &[Way]) {
+    for ring in resources::rings(ways) {
+        let of = |name: &String| tasks.iter().find(|placed| placed.task.name == *name);
+        let Some(last) = ring.tasks.last().and_then(of) else { continue };
+        let kept = ways.iter().any(|way| way.task == last.task.name && way.keeps_names());
+        let (message, help) = match (&ring.topic, ring.tasks.len()) {
+            (Some(_), 1) if kept => (
+                "source and target are the same cluster, and every record would go back into its own topic".to_owned(),
+                "give the target a connection of its own with a plain topic name: topics = \"orders-copy\"",
+            ),
+            (Some(topic), 1) => (
+                format!("the task would read the topic it writes, `{}`, on the same cluster", shown(topic)),
+                "write to a topic that the source's `topics` does not match",
+            ),
+            (None, 1) => {
+                let path = jsonl(config, &last.task.target).map(|jsonl| shown(&jsonl.path.to_string()));
+                let path = path.unwrap_or_default();
+                (format!("the task would write the file it reads: `{path}`"), "write to another file")
+            }
+            _ => (ring.to_string(), resources::RING_HELP),
+        };
+        let owner = Owner::Tasks(ring.tasks.clone());
+        let at = last.target_at.clone();
+        reader.owned(&owner, |reader| reader.push(Mistake::error(at, message).help(help)));
+    }
+}
+
+/// A file has one writer, and standard input one reader: two tasks would tear each other's lines apart.
+fn check_shared_files(reader: &mut Reader<'_>, config: &Config, tasks: &[Placed], ways: &[Way]) {
+    let mut reads_stdin: Option<&str> = None;
+    for placed in tasks {
+        let name = placed.task.name.as_str();
+        if let Some(Jsonl { path: JsonlPath::Stdio, .. }) = jsonl(config, &placed.task.source)
+            && let Some(other) = reads_stdin.replace(name)
+        {
+            let message = format!("the task `{other}` reads standard input already");
+            let mistake = Mistake::error(placed.source_at.clone(), message).help("one task at most can read `-`");
+            let owner = Owner::Tasks([other, name].map(str::to_owned).to_vec());
+            reader.owned(&owner, |reader| reader.push(mistake));
         }
     }
-    check_shared_files(reader, config, tasks);
-    check_groups(reader, tasks);
+    for (way, other) in resources::shared_files(ways) {
+        let Some(placed) = tasks.iter().find(|placed| placed.task.name == way.task) else { continue };
+        let path = jsonl(config, &way.target).map(|jsonl| jsonl.path.to_string()).unwrap_or_default();
+        let message = format!("the task `{}` writes the same file `{}`", other.task, shown(&path));
+        let mistake = Mistake::error(placed.target_at.clone(), message).help("give each task a file of its own");
+        let owner = Owner::Tasks(vec![other.task.clone(), way.task.clone()]);
+        reader.owned(&owner, |reader| reader.push(mistake));
+    }
 }
 
 /// Two tasks of one group would take each other's positions for their own.
@@ -132,36 +200,11 @@ fn check_groups(reader: &mut Reader<'_>, tasks: &[Placed]) {
             let Some(other) = taken.insert(group.clone(), &task.name) else { continue };
             let message = format!("the group `{}` keeps the positions of the task `{other}` already", shown(&group));
             let help = format!("give each task a group of its own: group = \"{}\"", mode::group(&task.name));
-            reader.push(Mistake::error(placed.at.clone(), message).help(help));
+            let owner = Owner::Tasks(vec![other.to_owned(), task.name.clone()]);
+            let mistake = Mistake::error(placed.at.clone(), message).help(help);
+            reader.owned(&owner, |reader| reader.push(mistake));
             break;
         }
-    }
-}
-
-fn check_pair(reader: &mut Reader<'_>, placed: &Placed, source: &Connection, target: &Connection) {
-    let at = placed.target_at.clone();
-    let mistake = match (&source.kind, &target.kind) {
-        (Kind::Kafka(from), Kind::Kafka(to)) => kafka_loop(from, to, at),
-        (Kind::Jsonl(_), Kind::Kafka(to)) if to.topics.literal().is_none() => Some(
-            Mistake::error(at, format!("lines have no topic, and `topics` of `{}` does not name one", target.name))
-                .help("give the target connection a plain topic name: topics = \"orders\""),
-        ),
-        (Kind::Jsonl(from), Kind::Jsonl(to)) if is_one_file(from, to) => Some(
-            Mistake::error(at, format!("the task would write the file it reads: `{}`", shown(&from.path.to_string())))
-                .help("write to another file"),
-        ),
-        _ => None,
-    };
-    reader.mistakes.extend(mistake);
-    if let Kind::Jsonl(from) = &source.kind {
-        reader.mistakes.extend(unfollowable(from, placed));
-    }
-}
-
-fn is_one_file(one: &Jsonl, other: &Jsonl) -> bool {
-    match (&one.path, &other.path) {
-        (JsonlPath::File(one), JsonlPath::File(other)) => is_same_file(one, other),
-        _ => false,
     }
 }
 
@@ -179,64 +222,6 @@ fn unfollowable(from: &Jsonl, placed: &Placed) -> Option<Mistake> {
     }
     let message = format!("{what} has no positions for mode \"{}\"", placed.task.mode);
     Some(Mistake::error(placed.source_at.clone(), message).help("write mode = \"full\": it is read to its end"))
-}
-
-/// A task that reads what it writes would never come to an end of it.
-fn kafka_loop(from: &Kafka, to: &Kafka, at: Range<usize>) -> Option<Mistake> {
-    if !same_cluster(&from.bootstrap, &to.bootstrap) {
-        return None;
-    }
-    match to.topics.literal() {
-        None => Some(
-            Mistake::error(
-                at,
-                "source and target are the same cluster, and every record would go back into its own topic",
-            )
-            .help("give the target a connection of its own with a plain topic name: topics = \"orders-copy\""),
-        ),
-        Some(topic) if from.topics.matches(&topic) => Some(
-            Mistake::error(at, format!("the task would read the topic it writes, `{topic}`, on the same cluster"))
-                .help("write to a topic that the source's `topics` does not match"),
-        ),
-        Some(_) => None,
-    }
-}
-
-fn same_cluster(one: &Bootstrap, other: &Bootstrap) -> bool {
-    match (one, other) {
-        (Bootstrap::Embedded, Bootstrap::Embedded) => true,
-        (Bootstrap::Servers(one), Bootstrap::Servers(other)) => {
-            one.iter().any(|server| other.iter().any(|same| same.eq_ignore_ascii_case(server)))
-        }
-        _ => false,
-    }
-}
-
-/// A file has one writer, and standard input one reader: two tasks would tear each other's lines apart.
-fn check_shared_files(reader: &mut Reader<'_>, config: &Config, tasks: &[Placed]) {
-    let mut written: Vec<(&std::path::Path, &str)> = Vec::new();
-    let mut reads_stdin: Option<&str> = None;
-    for placed in tasks {
-        let name = placed.task.name.as_str();
-        if let Some(Jsonl { path: JsonlPath::Stdio }) = jsonl(config, &placed.task.source)
-            && let Some(other) = reads_stdin.replace(name)
-        {
-            let message = format!("the task `{other}` reads standard input already");
-            reader.push(Mistake::error(placed.source_at.clone(), message).help("one task at most can read `-`"));
-        }
-        let Some(Jsonl { path: JsonlPath::File(path) }) = jsonl(config, &placed.task.target) else { continue };
-        let other = written.iter().rev().find(|(other, _)| is_same_file(path, other)).map(|(_, name)| *name);
-        written.push((path, name));
-        if let Some(other) = other.filter(|_| !is_device(path)) {
-            let message = format!("the task `{other}` writes the same file `{}`", shown(&path.to_string_lossy()));
-            reader.push(Mistake::error(placed.target_at.clone(), message).help("give each task a file of its own"));
-        }
-    }
-}
-
-/// `/dev/null` takes the lines of any number of tasks.
-fn is_device(path: &std::path::Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir())
 }
 
 fn jsonl<'c>(config: &'c Config, name: &str) -> Option<&'c Jsonl> {

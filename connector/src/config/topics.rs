@@ -72,6 +72,11 @@ impl TopicExpression {
         &self.text
     }
 
+    /// The expression that matches whole names, for other engines; `None` for all topics.
+    pub(crate) fn pattern(&self) -> Option<&str> {
+        self.whole.as_ref().map(Regex::as_str)
+    }
+
     /// Was it absent or empty?
     pub fn is_all(&self) -> bool {
         self.whole.is_none()

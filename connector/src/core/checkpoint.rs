@@ -189,6 +189,11 @@ impl Checkpoint {
         self.tracks.iter().enumerate().map(|(index, track)| (Lane(index), track.safe))
     }
 
+    /// What was committed last of a partition.
+    pub fn committed_at(&self, lane: Lane) -> i64 {
+        self.tracks[lane.0].committed
+    }
+
     /// `position` of a partition is committed now.
     pub fn committed(&mut self, lane: Lane, position: i64) {
         let track = &mut self.tracks[lane.0];

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ottla_client::{Client, Committed, Consumer, ConsumerOptions, Error, ErrorKind, Topic, TopicPartition};
 
 use crate::config::model::TopicExpression;
+use crate::config::nearest::nearest_few;
 use crate::core::evidence::{Evidence, Identity};
 use crate::core::plan::{self, Appeared, Course, Gap, Known};
 use crate::core::seen_topics::KEPT_IN;
@@ -30,6 +31,9 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// How many gaps an error lists.
 const GAPS_SHOWN: usize = 10;
+
+/// How many topics an error names that may have been meant.
+const NEAR_SHOWN: usize = 3;
 
 /// Which topics are read.
 #[derive(Debug, Clone)]
@@ -270,6 +274,17 @@ impl KafkaSource {
         Ok(())
     }
 
+    /// The names of topics that are most like the one that was asked for, the likest first; none if nothing is like it.
+    pub async fn near_names(&self) -> Vec<String> {
+        let Ok(topics) = self.client.topics().await else { return Vec::new() };
+        let wanted = match &self.selection {
+            Selection::Matching(expression) => expression.as_str(),
+            Selection::Topic(name) => name,
+        };
+        let names = topics.iter().filter(|topic| !topic.internal).map(|topic| topic.name.as_ref());
+        nearest_few(wanted, names, NEAR_SHOWN).into_iter().map(str::to_owned).collect()
+    }
+
     async fn topics(&self) -> Result<Vec<Topic>, Failure> {
         match &self.selection {
             Selection::Matching(expression) => {
@@ -277,11 +292,19 @@ impl KafkaSource {
                 topics.retain(|topic| !topic.internal && expression.matches(&topic.name));
                 Ok(topics)
             }
-            Selection::Topic(name) => match self.client.topic(name).await.map_err(|error| self.failed(&error))? {
-                Some(topic) => Ok(vec![topic]),
-                None => Err(Failure::environment(format!("{}: there is no topic {name}", self.place))
-                    .with_help("check its name; it is not created by being read")),
-            },
+            Selection::Topic(name) => {
+                if let Some(topic) = self.client.topic(name).await.map_err(|error| self.failed(&error))? {
+                    return Ok(vec![topic]);
+                }
+                let near = self.near_names().await;
+                let help = if near.is_empty() {
+                    "check its name; it is not created by being read".to_owned()
+                } else {
+                    let near: Vec<_> = near.iter().map(|name| format!("{name:?}")).collect();
+                    format!("did you mean {}?", near.join(", "))
+                };
+                Err(Failure::environment(format!("{}: there is no topic {name}", self.place)).with_help(help))
+            }
         }
     }
 

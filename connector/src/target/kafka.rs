@@ -11,7 +11,7 @@
 //! - Acknowledgements count by rows: the records of one source batch that went into the same batch of the producer. So
 //!   nothing is kept per record.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -142,6 +142,21 @@ impl KafkaTarget {
     /// Which topics are written to.
     pub fn naming(&self) -> &Naming {
         &self.options.naming
+    }
+
+    /// A topic that records of these source topics would go to and that does not exist yet.
+    ///
+    /// # Errors
+    /// The cluster cannot be asked.
+    pub async fn missing_topic(&self, sources: &[&str]) -> Result<Option<String>, Failure> {
+        let place = in_connection(&self.options.connection);
+        let topics = self.client.topics().await.map_err(|error| client_failure(&place, &error))?;
+        let there: HashSet<&str> = topics.iter().map(|topic| topic.name.as_ref()).collect();
+        let mut wanted = sources.iter().map(|source| match &self.options.naming {
+            Naming::Fixed(name) => name.as_str(),
+            Naming::Same => source,
+        });
+        Ok(wanted.find(|name| !there.contains(name)).map(str::to_owned))
     }
 
     /// The topics that were created since the last call.

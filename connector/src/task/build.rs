@@ -64,6 +64,7 @@ fn source_spec(config: &Config, task: &Task, source: &Connection, embedded: &[St
             from_earliest: Vec::new(),
             command: format!("ottla run {} {}", config.file.display(), task.name),
             on_bad_message: source.on_bad_message,
+            allow_empty: task.allow_empty,
         })),
         Kind::Jsonl(Jsonl { path: JsonlPath::Stdio }) if task.mode != Mode::Full => {
             Err(Failure::usage(format!("task {}: standard input has no positions for mode {}", task.name, task.mode))
@@ -111,7 +112,7 @@ fn target_spec(source: &Connection, target: &Connection, embedded: &[String]) ->
 }
 
 /// The topic that the target names; else the source's own, which for a file is its name without the ending.
-fn naming(source: &Connection, target: &Kafka) -> Naming {
+pub(crate) fn naming(source: &Connection, target: &Kafka) -> Naming {
     if let Some(topic) = target.topics.literal() {
         return Naming::Fixed(topic);
     }

@@ -11,6 +11,7 @@ use crate::event::{Event, Origin};
 use crate::exit::Failure;
 use crate::file_id::FileId;
 use crate::mode::Mode;
+use crate::outage::{self, Watch};
 use crate::progress::{Console, Progress};
 use crate::source::jsonl::{
     Chunk, Chunks, Cut, Input, LineFault, LinePosition, Lines, refuse_foreign, refuse_foreign_bytes,
@@ -19,7 +20,7 @@ use crate::target::{Route, SourceTopic, Target};
 
 use super::file_positions::{Begun, Keeper, Look};
 use super::pump::{Batch, Policies, Pump};
-use super::{End, Ending, Job, LinesFrom, Positions, Shutdown, requested};
+use super::{End, Ending, Job, LinesFrom, Positions, Shutdown, drained, not_drained, requested};
 
 /// How often a file is looked at whose end was met.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -43,6 +44,8 @@ struct FromLines<'j> {
     keeper: Option<Keeper>,
     console: Arc<Console>,
     name: String,
+    /// Tells of outages while the task runs.
+    _watch: Watch,
 }
 
 /// Reads lines to their end, until a signal comes, or a line stops it.
@@ -56,18 +59,32 @@ pub(super) async fn run(job: &Job, from: &LinesFrom, console: &Arc<Console>, end
         }
         task = FromLines::begin(job, from, console, &end.progress) => task?,
     };
-    let ran = task.run(&mut shutdown).await;
-    let settled = task.settle().await;
-    // The first thing that went wrong is the one to tell.
-    end.ending = ran?;
-    if let Some(stop) = task.pump.take_stop() {
-        return Err(stop);
+    let (limit, asked) = (job.timing.shutdown, shutdown.clone());
+    let whole = async {
+        let ran = task.run(&mut shutdown).await;
+        let settled = task.settle().await;
+        // The first thing that went wrong is the one to tell.
+        end.ending = ran?;
+        if let Some(stop) = task.pump.take_stop() {
+            return Err(stop);
+        }
+        settled?;
+        if end.ending == Ending::Complete {
+            task.pump.complete().await?;
+        }
+        Ok(())
+    };
+    match drained(&asked, limit, whole).await {
+        Some(ended) => ended,
+        None => Err(not_drained(&job.name, limit, &not_written(&end.progress, task.pump.checkpoint.all_settled()))),
     }
-    settled?;
-    if end.ending == Ending::Complete {
-        task.pump.complete().await?;
-    }
-    Ok(())
+}
+
+/// What was read and not acknowledged.
+fn not_written(progress: &Progress, all_settled: bool) -> Vec<String> {
+    let counts = progress.counts();
+    let passed = counts.written + counts.skipped;
+    if all_settled && passed >= counts.read { Vec::new() } else { vec![format!("lines after the first {passed}")] }
 }
 
 /// What is read, opened before the target is.
@@ -163,8 +180,11 @@ impl<'j> FromLines<'j> {
         let mut pump = Pump::new(&job.name, target, policies, job.timing.commit, console, Arc::clone(progress));
         let route = pump.target.route(SourceTopic { name: None, partitions: 1 }).await?;
         super::say_created(&job.name, &mut pump.target, console);
+        let watched = super::watched(&job.target, &pump.target).into_iter().collect();
+        let watch = outage::watch(&job.name, watched, console);
         let (console, name) = (Arc::clone(console), job.name.clone());
-        let mut task = Self { from, pump, route, current: None, at_end: false, keeper: None, console, name };
+        let mut task =
+            Self { from, pump, route, current: None, at_end: false, keeper: None, console, name, _watch: watch };
         match source {
             Source::Stream(chunks) => {
                 let lane = task.pump.add(from.input.origin(), 0);

@@ -3,20 +3,22 @@
 mod outages;
 mod positions;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_client::{Client, Error, Fetched, TopicPartition};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use crate::config::model::OnUnavailable;
+use crate::config::model::{JsonlPath, OnUnavailable};
 use crate::core::checkpoint::Lane;
-use crate::core::plan::Course;
+use crate::core::plan::{Course, Reason};
 use crate::event::{Event, Origin};
 use crate::exit::{Exit, Failure};
 use crate::mode::RENEW_EVERY;
-use crate::progress::{Console, Progress};
+use crate::outage::{self, Watch};
+use crate::progress::{Console, Progress, SHOWN, grouped};
+use crate::resources::ClusterFacts;
 use crate::source::kafka::progress::Position;
 use crate::source::kafka::{KafkaSource, Reading, Selection, Start};
 use crate::target::kafka::Naming;
@@ -27,7 +29,7 @@ use self::positions::{Log, Prover};
 use super::failure::client_failure;
 use super::pump::{Policies, Pump};
 use super::sole::{self, Sole};
-use super::{End, Ending, Job, KafkaFrom, Shutdown, Timing, requested};
+use super::{End, Ending, Job, JsonlTo, KafkaFrom, Shutdown, TargetSpec, Timing, drained, not_drained, requested};
 
 /// How often topics are looked for as long as there is none to read: somebody waits for the first records.
 const LOOK_FOR_THE_FIRST_EVERY: Duration = Duration::from_secs(1);
@@ -77,6 +79,8 @@ struct FromKafka {
     outages: Outages,
     /// The target is the cluster that is read from.
     own_cluster: bool,
+    /// Tells of outages while the task runs.
+    _watch: Watch,
 }
 
 /// Reads topics until they end, a signal comes, or a record stops it.
@@ -107,17 +111,43 @@ async fn run_as(
         }
         task = FromKafka::begin(sole, job, from, console, &end.progress) => task?,
     };
-    let ran = task.run(&job.timing, &mut shutdown).await;
-    task.settle_all(ran, end).await
+    let (limit, asked) = (job.timing.shutdown, shutdown.clone());
+    let whole = async {
+        let ran = task.run(&job.timing, &mut shutdown).await;
+        task.settle_all(ran, end).await
+    };
+    match drained(&asked, limit, whole).await {
+        Some(ended) => ended,
+        None => Err(not_drained(&job.name, limit, &task.not_committed())),
+    }
 }
 
 /// Asked of the clusters, because names and addresses of one cluster can differ.
 fn is_same_cluster(one: &Client, other: &Client) -> bool {
-    if one.cluster_id().is_some_and(|id| other.cluster_id() == Some(id)) {
-        return true;
+    ClusterFacts::of(one).is_same(&ClusterFacts::of(other))
+}
+
+/// Whether the target was new before it was opened.
+enum Fresh {
+    /// A file that does not exist or is empty.
+    File(String),
+    /// A file with something in it, or not a file; a topic is looked up.
+    Unknown,
+}
+
+impl Fresh {
+    async fn of(target: &TargetSpec) -> Self {
+        let TargetSpec::Jsonl(JsonlTo { path: JsonlPath::File(path), .. }) = target else { return Self::Unknown };
+        match tokio::fs::metadata(path).await {
+            Ok(about) if !about.is_file() || about.len() > 0 => Self::Unknown,
+            _ => Self::File(path.display().to_string()),
+        }
     }
-    let (ones, others) = (one.brokers(), other.brokers());
-    ones.iter().any(|one| others.iter().any(|other| one.host == other.host && one.port == other.port))
+}
+
+/// A piece of the user's or a broker's text, fit for a line.
+fn quoted(text: &str) -> String {
+    format!("{text:?}")
 }
 
 impl FromKafka {
@@ -130,7 +160,7 @@ impl FromKafka {
         console: &Arc<Console>,
         progress: &Arc<Progress>,
     ) -> Result<Self, Failure> {
-        let client = from.cluster.connect().await?;
+        let client = from.cluster.connect_saying(&job.name, console).await?;
         let reading = match &from.mode {
             Some(mode) => Reading::Task { group: job.group.clone(), mode: *mode },
             None => Reading::Once,
@@ -141,13 +171,17 @@ impl FromKafka {
         if let Reading::Task { group, .. } = &reading {
             *sole = Some(Arc::new(Sole::acquire(&client, &job.name, group, console).await?));
         }
+        let fresh = Fresh::of(&job.target).await;
         let target = job.target.open(&job.name, console, &job.timing).await?;
         let policies = Policies { on_bad_message: from.on_bad_message, on_push_error: job.target.on_push_error() };
         let own_cluster = match &target {
             Target::Kafka(kafka) => is_same_cluster(&client, kafka.client()),
             Target::Jsonl(_) => false,
         };
+        let mut watched = vec![(from.cluster.name.clone(), client.clone())];
+        watched.extend(super::watched(&job.target, &target));
         let mut task = Self {
+            _watch: outage::watch(&job.name, watched, console),
             source: KafkaSource::open(
                 client,
                 sole.clone(),
@@ -172,34 +206,80 @@ impl FromKafka {
             outages: Outages::default(),
             own_cluster,
         };
+        if let Some(mode) = from.mode {
+            let cluster = &from.cluster.name;
+            console.say(&format!("{}: mode {mode}, positions in the group {} on {cluster}", job.name, job.group));
+        }
         let starts = task.source.discover().await?;
         task.say_leaderless();
         if starts.is_empty() && !task.source.has_leaderless() {
-            task.say_nothing_matches(from);
+            task.nothing_matches(from).await?;
         }
+        task.warn_of_old_positions(&job.group, &fresh, &starts).await?;
         task.start(starts).await?;
         Ok(task)
     }
 
-    fn say_nothing_matches(&self, from: &KafkaFrom) {
+    /// A task that ends fails when no topic matches, since the name may be misspelled; one that does not end waits.
+    async fn nothing_matches(&self, from: &KafkaFrom) -> Result<(), Failure> {
         let expression = match &from.selection {
             Selection::Matching(expression) if !expression.is_all() => {
-                format!("no topic matches {}", expression.as_str())
+                format!("no topic matches {}", quoted(expression.as_str()))
             }
-            _ => "there are no topics".to_owned(),
+            Selection::Matching(_) => "there are no topics".to_owned(),
+            // Its absence is an error by itself; it is there, without partitions.
+            Selection::Topic(name) => format!("topic {name} has no partitions"),
         };
-        let next = if self.ends { "there is nothing to do" } else { "waiting for one" };
-        self.console.say(&format!("{}: {expression}; {next}", self.name));
+        if !self.ends || from.allow_empty {
+            let next = if self.ends { "there is nothing to do" } else { "waiting for one" };
+            self.console.say(&format!("{}: {expression}; {next}", self.name));
+            return Ok(());
+        }
+        let near = self.source.near_names().await;
+        let near = match near.as_slice() {
+            [] => String::new(),
+            near => format!("did you mean {}? ", near.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")),
+        };
+        let place = from.cluster.place();
+        Err(Failure::environment(format!("task {}: {place}: {expression}", self.name))
+            .with_help(format!("{near}allow_empty = true in the task takes that for a complete copy")))
+    }
+
+    /// A new target that meets positions of an earlier one misses what was copied before them.
+    async fn warn_of_old_positions(&self, group: &str, fresh: &Fresh, starts: &[Start]) -> Result<(), Failure> {
+        let resumed = starts.iter().filter(|start| start.course.reason == Reason::Resumed && start.course.start > 0);
+        let resumed: Vec<_> = resumed.collect();
+        let Some(first) = resumed.first() else { return Ok(()) };
+        let what = match (fresh, &self.pump.target) {
+            (Fresh::File(path), _) => format!("{path} is new or empty"),
+            (_, Target::Kafka(kafka)) => {
+                let mut topics: Vec<&str> = resumed.iter().map(|start| start.place.topic.as_ref()).collect();
+                topics.dedup();
+                match kafka.missing_topic(&topics).await? {
+                    Some(topic) => format!("topic {topic} does not exist yet"),
+                    None => return Ok(()),
+                }
+            }
+            _ => return Ok(()),
+        };
+        let others = match resumed.len() {
+            1 => String::new(),
+            count => format!(", and {} more partitions", count - 1),
+        };
+        self.console.say(&format!(
+            "warning: {}: {what}, but the group {group} has positions already ({} at {}{others}): what lies before them is \
+             not copied; with another `group` the task starts as a new one",
+            self.name, first.place, first.course.start
+        ));
+        Ok(())
     }
 
     /// Takes in partitions: refuses loops, says where each starts and why, commits that, and begins to read.
     async fn start(&mut self, starts: Vec<Start>) -> Result<(), Failure> {
-        for Start { place, course, .. } in &starts {
-            self.refuse_loop(&place.topic)?;
-            let stop = course.stop.map_or_else(|| "without end".to_owned(), |stop| format!("up to {stop}"));
-            let line = format!("{}: {place} starts at {}, {stop} ({})", self.name, course.start, course.reason);
-            self.console.say(&line);
+        for start in &starts {
+            self.refuse_loop(&start.place.topic)?;
         }
+        self.say_starts(&starts);
         self.say_unproven();
         self.commit_starts(&starts).await?;
         let mut positions = Vec::new();
@@ -261,6 +341,35 @@ impl FromKafka {
         ));
     }
 
+    /// Where each partition starts and why; of many only how many, and the rest under `-v`.
+    fn say_starts(&self, starts: &[Start]) {
+        let mut reasons: Vec<(Reason, usize)> = Vec::new();
+        for Start { place, course, .. } in starts {
+            let stop = course.stop.map_or_else(|| "without end".to_owned(), |stop| format!("up to {stop}"));
+            let line = format!("{}: {place} starts at {}, {stop} ({})", self.name, course.start, course.reason);
+            if starts.len() <= SHOWN {
+                self.console.say(&line);
+            } else {
+                self.console.detail(&line);
+            }
+            match reasons.iter_mut().find(|(reason, _)| *reason == course.reason) {
+                Some((_, count)) => *count += 1,
+                None => reasons.push((course.reason, 1)),
+            }
+        }
+        if starts.len() > SHOWN {
+            let topics: HashSet<_> = starts.iter().map(|start| &start.place.topic).collect();
+            let reasons: Vec<_> =
+                reasons.iter().map(|(reason, count)| format!("{} {reason}", grouped(*count as u64))).collect();
+            let (partitions, topics) = (grouped(starts.len() as u64), grouped(topics.len() as u64));
+            self.console.say(&format!(
+                "{}: {partitions} partitions of {topics} topics start: {}; -v lists them",
+                self.name,
+                reasons.join("; ")
+            ));
+        }
+    }
+
     fn failed(&self, error: &Error) -> Failure {
         client_failure(&format!("task {}", self.name), error)
     }
@@ -301,13 +410,21 @@ impl FromKafka {
                 settled = self.pump.target.settled() => self.pump.apply(settled),
                 _ = ends_tick.tick(), if self.ends => self.look_at_ends(),
                 _ = topics_tick.tick(), if !self.ends => {
-                    self.look_for_topics().await?;
+                    tokio::select! {
+                        biased;
+                        () = requested(shutdown) => return Ok(Ending::Interrupted),
+                        looked = self.look_for_topics() => looked?,
+                    }
                     topics_tick = ticks(self.discover_every(timing));
                 }
                 _ = outages_tick.tick(), if self.has_outages() => {
                     self.look_at_outages();
                     if self.source.has_leaderless() {
-                        self.look_for_topics().await?;
+                        tokio::select! {
+                            biased;
+                            () = requested(shutdown) => return Ok(Ending::Interrupted),
+                            looked = self.look_for_topics() => looked?,
+                        }
                     }
                 }
                 _ = renew_tick.tick() => self.renew().await?,
@@ -473,7 +590,7 @@ impl FromKafka {
     }
 
     /// Waits for what is under way, commits what is safe, and marks a full sync that came to its end.
-    async fn settle_all(mut self, ran: Result<Ending, Failure>, end: &mut End) -> Result<(), Failure> {
+    async fn settle_all(&mut self, ran: Result<Ending, Failure>, end: &mut End) -> Result<(), Failure> {
         let settled = self.pump.finish().await;
         let committed = match settled {
             Ok(()) => self.commit_last().await,
@@ -492,6 +609,16 @@ impl FromKafka {
             self.mark_completed().await?;
         }
         Ok(())
+    }
+
+    /// What was read and not committed, partition by partition.
+    fn not_committed(&self) -> Vec<String> {
+        let open = self.seats.iter().filter_map(|seat| {
+            let committed = self.pump.checkpoint.committed_at(seat.lane);
+            let is_open = committed < seat.position || !self.pump.checkpoint.is_settled(seat.lane);
+            is_open.then(|| format!("{} from offset {committed} on", seat.place))
+        });
+        open.collect()
     }
 
     async fn mark_completed(&mut self) -> Result<(), Failure> {

@@ -23,6 +23,7 @@ use crate::config::model::{AckLevel, Auth, JsonlPath, OnError, OnUnavailable, SH
 use crate::core::batcher::Limits;
 use crate::exit::{Exit, Failure};
 use crate::mode::Mode;
+use crate::outage;
 use crate::progress::{Console, Counts, Progress};
 use crate::source::jsonl::Input;
 use crate::source::kafka::Selection;
@@ -77,6 +78,8 @@ pub struct KafkaFrom {
     pub command: String,
     /// What to do with a record that is not a JSON object.
     pub on_bad_message: OnError,
+    /// A task that ends is complete when no topic matches; otherwise it fails.
+    pub allow_empty: bool,
 }
 
 /// Lines as a source.
@@ -219,8 +222,9 @@ pub async fn run(job: Job, console: Arc<Console>, shutdown: Shutdown) -> Outcome
     let progress = console.task(&job.name);
     let mut end = End { ending: Ending::Complete, progress, shutdown };
     let ran = match &job.source {
-        SourceSpec::Kafka(from) => from_kafka::run(&job, from, &console, &mut end).await,
-        SourceSpec::Lines(from) => from_jsonl::run(&job, from, &console, &mut end).await,
+        // Boxed, once a task: with all its states it is larger than what callers should hold.
+        SourceSpec::Kafka(from) => Box::pin(from_kafka::run(&job, from, &console, &mut end)).await,
+        SourceSpec::Lines(from) => Box::pin(from_jsonl::run(&job, from, &console, &mut end)).await,
     };
     end.progress.finish();
     let (counts, elapsed) = (end.progress.counts(), started.elapsed());
@@ -229,6 +233,38 @@ pub async fn run(job: Job, console: Arc<Console>, shutdown: Shutdown) -> Outcome
         ran => ran.map(|()| end.ending),
     };
     Outcome { name: job.name, counts, elapsed, result }
+}
+
+/// Does `work`; once the task was asked to end, for at most `limit` longer. `None`: that was not enough.
+pub(crate) async fn drained<T>(shutdown: &Shutdown, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let mut shutdown = shutdown.clone();
+    let overdue = async {
+        requested(&mut shutdown).await;
+        tokio::time::sleep(limit).await;
+    };
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = overdue => None,
+    }
+}
+
+/// How many partitions an error about draining names.
+const NOT_COMMITTED_SHOWN: usize = 10;
+
+/// The end of a task that did not drain in time. `open` says what was read and not committed, partition by partition.
+pub(crate) fn not_drained(task: &str, limit: Duration, open: &[String]) -> Failure {
+    let what = if open.is_empty() {
+        "everything that was read is committed".to_owned()
+    } else {
+        let mut lines: Vec<_> = open.iter().take(NOT_COMMITTED_SHOWN).map(|line| format!("\n  {line}")).collect();
+        if open.len() > NOT_COMMITTED_SHOWN {
+            lines.push(format!("\n  and {} more", open.len() - NOT_COMMITTED_SHOWN));
+        }
+        format!("not committed:{}", lines.concat())
+    };
+    Failure::environment(format!("task {task}: not drained within {limit:?} (`shutdown_timeout`); {what}"))
+        .with_help("the next start reads it again; some of it may be in the target already")
 }
 
 /// Waits until the task is asked to end; for ever if nobody can ask any more.
@@ -260,6 +296,13 @@ impl ClusterSpec {
     }
 }
 
+impl ClusterSpec {
+    /// [`ClusterSpec::connect`], and says after some seconds that nobody answers yet.
+    async fn connect_saying(&self, task: &str, console: &Console) -> Result<Client, Failure> {
+        outage::connecting(task, &self.name, &self.servers, console, self.connect()).await
+    }
+}
+
 impl TargetSpec {
     fn on_push_error(&self) -> OnError {
         match self {
@@ -272,7 +315,7 @@ impl TargetSpec {
     async fn open(&self, task: &str, console: &Console, timing: &Timing) -> Result<Target, Failure> {
         match self {
             Self::Kafka(to) => {
-                let client = to.cluster.connect().await?;
+                let client = to.cluster.connect_saying(task, console).await?;
                 let options = KafkaTargetOptions {
                     connection: to.cluster.name.clone(),
                     naming: to.naming.clone(),
@@ -292,10 +335,19 @@ impl TargetSpec {
     }
 }
 
+/// The target's cluster with its connection's name, if it is one.
+fn watched(spec: &TargetSpec, target: &Target) -> Option<(String, Client)> {
+    match (spec, target) {
+        (TargetSpec::Kafka(to), Target::Kafka(kafka)) => Some((to.cluster.name.clone(), kafka.client().clone())),
+        _ => None,
+    }
+}
+
 /// Tells the user which topics were created.
 fn say_created(task: &str, target: &mut Target, console: &Console) {
     let Target::Kafka(kafka) = target else { return };
     for topic in kafka.take_created() {
-        console.say(&format!("{task}: created topic {topic} with 1 partition and 1 replica"));
+        let line = format!("{task}: created topic {topic} with 1 partition and 1 replica");
+        console.say_some(&format!("{task}: created topics"), &line);
     }
 }

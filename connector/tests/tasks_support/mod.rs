@@ -4,7 +4,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -137,6 +137,7 @@ pub fn from_topics(broker: &DevBroker, expression: &str, mode: Mode) -> KafkaFro
         from_earliest: Vec::new(),
         command: String::new(),
         on_bad_message: OnError::Stop,
+        allow_empty: false,
     }
 }
 
@@ -321,6 +322,26 @@ impl Process {
         self.child.id()
     }
 
+    /// Starts it by another program that becomes it, such as `env`.
+    pub fn start_other(directory: &Path, program: &str, args: &[String]) -> Self {
+        let log = directory.join("ottla.log");
+        let file = std::fs::File::options().create(true).append(true).open(&log).expect("a log file");
+        let mut command = Command::new(program);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        Self { child: command.spawn().expect("it runs"), log }
+    }
+
+    /// Starts it with its standard input and output as pipes, which the caller holds.
+    pub fn start_fed(directory: &Path, args: &[&str]) -> (Self, ChildStdin, ChildStdout) {
+        let log = directory.join("ottla.log");
+        let file = std::fs::File::options().create(true).append(true).open(&log).expect("a log file");
+        let mut command = Command::new(binary());
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(file);
+        let mut child = command.spawn().expect("ottla runs");
+        let (stdin, stdout) = (child.stdin.take().expect("its input"), child.stdout.take().expect("its output"));
+        (Self { child, log }, stdin, stdout)
+    }
+
     /// What it has said so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
@@ -335,6 +356,13 @@ impl Process {
     pub fn signal(&self, name: &str) {
         let kill = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status();
         assert!(kill.expect("kill runs").success(), "SIG{name} was not sent");
+    }
+
+    /// Whether it has a handler for SIGTERM yet: bit 14 of `SigCgt` (proc_pid_status(5)).
+    pub fn handles_termination(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & (1 << 14) != 0)
     }
 
     /// Waits for its end and gives its exit code.

@@ -1,0 +1,80 @@
+//! What is seen of an outage: a line when it begins and one when it ends, with task, connection and cause. The lines in
+//! between, one every 30 seconds, are tested on a virtual clock beside `outage.rs`.
+
+mod tasks_support;
+
+use ottla_devbroker::{DevBroker, Fault};
+use ottla_protocol::ApiKey;
+use tasks_support::*;
+
+async fn running(broker: &DevBroker, directory: &std::path::Path, args: &[&str]) -> Process {
+    let text = format!(
+        "[connections.shop]\nkind = \"kafka\"\nbootstrap = {:?}\ntopics = \"from\"\n\
+         [connections.file]\nkind = \"jsonl\"\npath = '{}'\n\
+         [tasks.sync]\nsource = \"shop\"\ntarget = \"file\"\nmode = \"full+incremental\"\n",
+        broker.bootstrap(),
+        directory.join("out.jsonl").display()
+    );
+    let file = directory.join("ottla.toml");
+    std::fs::write(&file, text).expect("written");
+    broker.create_topic("from", 1).expect("created");
+    fill(broker, "from", 0, 0..10).await;
+    let process = Process::start(directory, &[&["run", file.to_str().expect("letters")], args].concat());
+    let out = directory.join("out.jsonl");
+    until("the records", async || std::fs::read_to_string(&out).is_ok_and(|text| text.lines().count() == 10)).await;
+    process
+}
+
+/// The lines about the connection.
+fn outage(log: &str) -> Vec<&str> {
+    log.lines().filter(|line| line.contains("connection shop")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_goes_away_is_told_of_once_and_its_return_too() {
+    let broker = broker().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut running = running(&broker, directory.path(), &[]).await;
+    let address = broker.bootstrap().join(",");
+    broker.kill_node(0).await.expect("killed");
+    until("the outage", async || !outage(&running.log()).is_empty()).await;
+    // More tries fail, each in another way than the first.
+    let port = tokio::net::TcpListener::bind(&address).await.expect("the port is free");
+    for _ in 0..8 {
+        drop(port.accept().await.expect("a try"));
+    }
+    drop(port);
+    let log = running.log();
+    let lines = outage(&log);
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(lines[0].starts_with("sync: connection shop: "), "{log}");
+    assert!(lines[0].contains("cannot connect") && lines[0].ends_with("trying again until it answers"), "{log}");
+    assert_eq!(lines[0].matches(&address).count(), 1, "the address once: {log}");
+    broker.restart_node(0).await.expect("started");
+    until("its end", async || running.log().contains("sync: connection shop: answers again after")).await;
+    fill(&broker, "from", 0, 10..20).await;
+    let out = directory.path().join("out.jsonl");
+    until("more", async || std::fs::read_to_string(&out).is_ok_and(|text| text.lines().count() == 20)).await;
+    running.signal("TERM");
+    assert_eq!(running.wait().await, Some(0), "{}", running.log());
+    let log = running.log();
+    assert!(!log.contains("WARN") && !log.contains("ottla_client::"), "{log}");
+    assert_eq!(outage(&log).len(), 2, "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_accepts_and_never_answers_is_told_of_after_seconds() {
+    let broker = broker().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut running = running(&broker, directory.path(), &["--shutdown-timeout", "1s"]).await;
+    for api in [ApiKey::FETCH, ApiKey::METADATA, ApiKey::API_VERSIONS, ApiKey::OFFSET_COMMIT] {
+        broker.inject(Fault::silence(api));
+    }
+    let begun = std::time::Instant::now();
+    until("the outage", async || !outage(&running.log()).is_empty()).await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(25), "a request's own deadline is 30 s");
+    let log = running.log();
+    assert!(outage(&log)[0].contains("no answer to Fetch"), "{log}");
+    running.signal("TERM");
+    assert!(running.wait().await.is_some());
+}
