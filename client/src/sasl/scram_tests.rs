@@ -112,7 +112,8 @@ fn an_iteration_count_out_of_bounds_is_refused_before_it_costs_anything() {
         let start = std::time::Instant::now();
         let error = error_of_first(&format!("r={NONCE}x,s=W22ZaJ0SNY7soEsUEjb6gQ==,i={count}"));
         assert!(error.contains(&format!("{count} iterations")) && error.contains("4096 to 1000000"), "{error}");
-        assert!(start.elapsed() < std::time::Duration::from_millis(100), "{count} was computed");
+        // Four thousand million of them take an hour.
+        assert!(start.elapsed() < std::time::Duration::from_secs(20), "{count} was computed");
     }
     for count in ["", "-4096", "+4096", "4096.0", " 4096", "0x1000", "999999999999999999999999"] {
         let error = error_of_first(&format!("r={NONCE}x,s=W22ZaJ0SNY7soEsUEjb6gQ==,i={count}"));
