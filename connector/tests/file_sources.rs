@@ -235,6 +235,23 @@ async fn incremental_on_a_file_that_comes_later_begins_at_its_first_line_even_af
     let mut running = task.start();
     task.arrives(&mut running, &objects(0, 0..5)).await;
     drop(running);
+
+    // The file that was begun is remembered before a line of it was sent, so that it can be rotated away.
+    let task = Task::new("incremental").await;
+    let silent = task.broker.inject(Fault::silence(ApiKey::PRODUCE));
+    let mut running = task.start();
+    until("the start", async || running.log().contains("does not exist yet")).await;
+    task.append("in.jsonl", &lines(0..5));
+    until("the first line", async || silent.hits() > 0).await;
+    running.signal("KILL");
+    running.wait().await;
+    task.broker.clear_faults();
+    task.rename("in.jsonl", "in.jsonl.1");
+    task.append("in.jsonl", &lines(5..10));
+    let mut running = task.start();
+    task.arrives(&mut running, &objects(0, 0..10)).await;
+    drop(running);
+
     let full = Task::new("full").await;
     let (code, said) = full.run(&[]).await;
     assert!(code == Some(3) && said.contains("in.jsonl"), "{said}");

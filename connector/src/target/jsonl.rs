@@ -323,6 +323,16 @@ fn stdout() -> Result<Sink, Failure> {
     Ok(Sink::Stream(Stream { file, name: STDOUT.to_owned(), sync: about.is_file() }))
 }
 
+/// Standard output as a file.
+#[cfg(not(unix))]
+fn stdout() -> Result<Sink, Failure> {
+    use std::os::windows::io::AsHandle as _;
+    let cannot = |error: io::Error| cannot_write(Path::new(STDOUT), &error);
+    let file = File::from(io::stdout().as_handle().try_clone_to_owned().map_err(cannot)?);
+    let sync = file.metadata().is_ok_and(|about| about.is_file());
+    Ok(Sink::Stream(Stream { file, name: STDOUT.to_owned(), sync }))
+}
+
 async fn open_path(
     path: &Path,
     existing: Existing,

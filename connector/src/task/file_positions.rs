@@ -163,7 +163,8 @@ impl Keeper {
         let Some(front) = self.segments.front_mut() else { return Ok(()) };
         let safe = checkpoint.safe(front.lane);
         let mark = front.mark_at(safe);
-        if !begun_next && safe == self.kept.line && mark.offset <= self.kept.offset {
+        let named = self.kept.inode.is_some() || front.opened.id.is_none();
+        if !begun_next && named && safe == self.kept.line && mark.offset <= self.kept.offset {
             return Ok(());
         }
         let job = Keep {

@@ -284,7 +284,11 @@ impl<'j> FromLines<'j> {
         let Some(keeper) = &mut self.keeper else { return Ok(()) };
         match keeper.look(read).await? {
             Look::Same => {}
-            Look::Followed if self.current.is_none() => self.start_next()?,
+            Look::Followed if self.current.is_none() => {
+                self.start_next()?;
+                // Which file it is has to be known before it can be rotated away.
+                self.commit().await?;
+            }
             Look::Followed => self.next_file().await?,
             Look::Grown => {
                 if let Some(current) = &mut self.current {
