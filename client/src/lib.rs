@@ -72,6 +72,6 @@ pub use error::{Error, ErrorKind};
 pub use groups::{GroupDescription, GroupMember, JoinedAlone, SoleMember, SoleMemberOptions};
 pub use kerberos::login::{KerberosMistake, KerberosOptions, KerberosSetting};
 pub use offsets::{CommitOffset, Committed, OffsetAt, RecordFingerprint};
-pub use producer::{Ack, Acks, Delivery, Producer, ProducerOptions, TopicProducer};
+pub use producer::{Ack, Acks, Delivery, Producer, ProducerOptions, TopicProducer, Trouble};
 pub use sasl::{BearerToken, OauthBearer, ScramHash, TokenEndpoint, TokenFuture, TokenProvider};
 pub use topic_partition::TopicPartition;

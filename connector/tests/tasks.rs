@@ -206,7 +206,7 @@ async fn a_record_that_is_too_large_is_the_only_one_that_skip_passes() {
     fill(&broker, "from", 0, 0..3).await;
     let large = format!("{{\"pad\":\"{}\"}}", "x".repeat(2 << 20));
     let large_options =
-        ProducerOptions { max_request_bytes: 8 << 20, compression: Compression::Gzip, ..ProducerOptions::default() };
+        ProducerOptions { max_request_bytes: Some(8 << 20), compression: Compression::Gzip, ..ProducerOptions::default() };
     let producer = client(&broker).await.producer(large_options).await.expect("a producer");
     let outgoing = Outgoing { partition: Some(0), value: Some(large.as_bytes()), ..Outgoing::default() };
     producer.topic("from").await.expect("the topic").send(outgoing).await.expect("sent").await.expect("stored");

@@ -36,6 +36,18 @@ pub(crate) enum Effect {
     CorruptRecords,
     TruncateRecords,
     HighWatermark(i64),
+    RefuseBatch(ErrorCode, BatchTest),
+}
+
+/// What a produced batch is refused for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BatchTest {
+    /// A record without a key.
+    RecordWithoutKey,
+    /// A record whose value contains this text.
+    RecordWith(&'static str),
+    /// A producer id.
+    ProducerId,
 }
 
 impl Fault {
@@ -88,6 +100,23 @@ impl Fault {
         Self::new(ApiKey::LIST_OFFSETS, Effect::HighWatermark(offset))
     }
 
+    /// Refuses produced batches that have a record without a key, as a compacted topic does: with
+    /// [`ErrorCode::CORRUPT_MESSAGE`] before Kafka 2.4, with `ErrorCode(87)`, INVALID_RECORD, since then.
+    pub fn refuse_records_without_key(error: ErrorCode) -> Self {
+        Self::new(ApiKey::PRODUCE, Effect::RefuseBatch(error, BatchTest::RecordWithoutKey))
+    }
+
+    /// Refuses produced batches that have a record whose value contains the text.
+    pub fn refuse_records_with(text: &'static str, error: ErrorCode) -> Self {
+        Self::new(ApiKey::PRODUCE, Effect::RefuseBatch(error, BatchTest::RecordWith(text)))
+    }
+
+    /// Refuses produced batches that have a producer id, as a topic with a `message.format.version` before 0.11 does.
+    pub fn refuse_numbered_batches() -> Self {
+        let error = ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT;
+        Self::new(ApiKey::PRODUCE, Effect::RefuseBatch(error, BatchTest::ProducerId))
+    }
+
     /// Meets this many requests, then no more.
     pub fn times(mut self, times: u64) -> Self {
         self.times = Some(times);
@@ -106,8 +135,8 @@ impl Fault {
         self
     }
 
-    /// Only for errors of Produce, Fetch, ListOffsets and OffsetCommit, and for faults of fetched records and of high
-    /// watermarks: meets this partition alone, and counts the requests that name it; the other partitions are served. Faults of other kinds
+    /// Only for errors of Produce, Fetch, ListOffsets and OffsetCommit, and for faults of fetched records, of produced batches
+    /// and of high watermarks: meets this partition alone, and counts the requests that name it; the other partitions are served. Faults of other kinds
     /// ignore it.
     pub fn on_partition(mut self, topic: &str, partition: i32) -> Self {
         self.partition = Some((topic.to_owned(), partition));
@@ -142,9 +171,15 @@ impl Fault {
         if let Effect::HighWatermark(offset) = self.effect { Some(offset) } else { None }
     }
 
+    /// What produced batches it refuses, and with which error.
+    fn refusal(&self) -> Option<(ErrorCode, BatchTest)> {
+        if let Effect::RefuseBatch(error, test) = self.effect { Some((error, test)) } else { None }
+    }
+
     /// Whether the fault is asked for as soon as the request comes.
     fn is_whole(&self) -> bool {
-        !self.is_of_records() && !self.is_of_partition() && self.high_watermark().is_none()
+        let later = self.is_of_records() || self.is_of_partition() || self.refusal().is_some();
+        !later && self.high_watermark().is_none()
     }
 }
 
@@ -251,6 +286,27 @@ impl Faults {
         Some(offset)
     }
 
+    /// Whether any produced batch is refused for what is in it; asked first, since it is cheap.
+    pub(crate) fn any_of_batches(&self) -> bool {
+        self.active.iter().any(|active| active.fault.refusal().is_some())
+    }
+
+    /// The error that a produced batch is refused with. `has` says what is in it.
+    pub(crate) fn batch(
+        &mut self,
+        node: i32,
+        topic: &str,
+        partition: i32,
+        has: impl Fn(BatchTest) -> bool,
+    ) -> Option<ErrorCode> {
+        let is_met = |fault: &Fault| {
+            let is_there = fault.partition.is_none() || fault.names(topic, partition);
+            is_there && fault.is_for(node, ApiKey::PRODUCE) && fault.refusal().is_some_and(|(_, test)| has(test))
+        };
+        let Effect::RefuseBatch(error, _) = self.first(is_met)? else { return None };
+        Some(error)
+    }
+
     /// Whether any fault is asked for partition by partition; asked first, since it is cheap.
     pub(crate) fn any_of_partitions(&self) -> bool {
         self.active.iter().any(|active| active.fault.is_of_partition())
@@ -327,7 +383,10 @@ impl Plan {
             Effect::Silence => self.instead = Some(Instead::Silence),
             Effect::Delay(delay) => self.delay = self.delay.saturating_add(delay),
             Effect::CloseAfter => self.close_after = true,
-            Effect::CorruptRecords | Effect::TruncateRecords | Effect::HighWatermark(_) => {}
+            Effect::CorruptRecords
+            | Effect::TruncateRecords
+            | Effect::HighWatermark(_)
+            | Effect::RefuseBatch(..) => {}
         }
     }
 }
@@ -398,6 +457,18 @@ mod tests {
         assert_eq!(faults.partition(0, ApiKey::PRODUCE, "orders", 0), None);
         assert_eq!(faults.partition(0, ApiKey::PRODUCE, "orders", 1), Some(ERROR));
         assert_eq!(faults.partition(0, ApiKey::PRODUCE, "orders", 1), None);
+    }
+
+    #[test]
+    fn a_batch_is_refused_for_what_is_in_it() {
+        let mut faults = Faults::default();
+        faults.inject(Fault::refuse_records_without_key(ERROR).on_partition("orders", 1).times(1));
+        assert!(faults.any_of_batches());
+        assert_eq!(faults.request(0, ApiKey::PRODUCE), Plan::default());
+        assert_eq!(faults.batch(0, "orders", 0, |_| true), None);
+        assert_eq!(faults.batch(0, "orders", 1, |test| test != BatchTest::RecordWithoutKey), None);
+        assert_eq!(faults.batch(0, "orders", 1, |_| true), Some(ERROR));
+        assert_eq!(faults.batch(0, "orders", 1, |_| true), None);
     }
 
     #[test]

@@ -13,6 +13,8 @@
 //! - Every batch ends exactly once: acknowledged, refused for good, or given up after its delivery timeout. It is given up
 //!   only while it is not under way, so the verdict says for certain whether the broker may have it; the request's own
 //!   timeout bounds how much later than the delivery timeout that can be.
+//! - Only the record at fault fails: a batch that is refused for its size or for one of its records is halved until that
+//!   record is alone. The halves have the numbers of the whole, which the broker has not used.
 //! - Memory is taken from a [`Budget`] before a byte is written, in steps that double, and returns with the batch's end.
 
 pub(crate) mod agenda;
@@ -21,6 +23,7 @@ pub(crate) mod cell;
 pub(crate) mod memory;
 mod outgoing;
 mod refusal;
+pub(crate) mod trouble;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -36,12 +39,14 @@ use ottla_protocol::records::{BatchBuilder, HEADER_LEN};
 use self::batch::{Batch, Finished, OpenBatch, Order};
 use self::cell::Cell;
 use self::memory::Grant;
-use self::refusal::{is_about_numbers, may_be_written};
-use super::sequence::{Identity, Lineage, Permit, Verdict};
+use self::refusal::{CORRUPT_BELIEVED, Concern, may_be_written};
+use self::trouble::QueueTrouble;
+use super::backoff::Backoff;
+use super::sequence::{Identity, Lineage, Permit, Standing, Verdict};
 use crate::error::{Error, ErrorKind};
 
 pub use self::outgoing::{Outgoing, OutgoingHeaders};
-pub(crate) use self::refusal::is_final;
+pub(crate) use self::refusal::{INVALID_RECORD, is_final};
 
 /// How many batches of a partition may be under way with idempotence: as many as a broker remembers (KIP-98).
 pub(crate) const MAX_IN_FLIGHT: usize = 5;
@@ -59,9 +64,13 @@ pub(crate) struct Limits {
     pub(crate) batch_bytes: usize,
     /// From a batch's first record to its end.
     pub(crate) delivery_timeout: Duration,
-    /// Before a batch is sent again.
+    /// Before a batch is sent again, after the first failure.
     pub(crate) retry_backoff: Duration,
+    /// What that grows to while nothing succeeds.
+    pub(crate) retry_backoff_max: Duration,
     pub(crate) idempotent: bool,
+    /// After a batch has failed, those after it are not sent.
+    pub(crate) stop_at_failure: bool,
 }
 
 /// A partition's batches.
@@ -74,9 +83,17 @@ pub(crate) struct PartitionQueue {
     ready: VecDeque<Batch>,
     /// What is under way, in order.
     in_flight: Vec<Sent>,
+    /// `None` without idempotence, and once the topic's message format has shown to have no room for it.
     lineage: Option<Lineage>,
     blocked: Blocked,
     paused_until: Option<Instant>,
+    backoff: Backoff,
+    /// Why batches are sent again at the moment.
+    trouble: Option<QueueTrouble>,
+    /// CORRUPT_MESSAGE was a record's fault before, so it is not tried again first.
+    corrupt_by_record: bool,
+    /// The first batch that failed and why: nothing after it is sent. Only with [`Limits::stop_at_failure`].
+    stopped: Option<(Order, Error)>,
     next_number: u64,
     /// The size at which batches are sealed; lowered when a broker finds them too large.
     batch_bytes: usize,
@@ -102,6 +119,7 @@ struct Sent {
     cell: Arc<Cell>,
     /// Nothing before it was unresolved when it was sent.
     first: bool,
+    at: Instant,
 }
 
 /// Why the head cannot be sent although it is there.
@@ -151,6 +169,13 @@ pub(crate) enum Attempt {
     Unsendable(Error),
 }
 
+/// The moment of a failure, and the chance that spreads the next attempt.
+#[derive(Debug, Clone, Copy)]
+struct When {
+    now: Instant,
+    chance: f64,
+}
+
 /// What follows from it.
 #[derive(Debug)]
 #[must_use = "a finished batch has to be delivered"]
@@ -159,7 +184,8 @@ pub(crate) enum Completion {
     Finished(Finished),
     /// It will be sent again.
     Requeued,
-    /// It is too large for the broker: [split](Batch::split) it and [hand the halves back](PartitionQueue::requeue_halves).
+    /// It is too large, or one of its records is at fault: [split](Batch::split) it and
+    /// [hand the halves back](PartitionQueue::requeue_halves).
     Split(Batch),
 }
 
@@ -173,6 +199,10 @@ impl PartitionQueue {
             lineage: limits.idempotent.then(Lineage::new),
             blocked: Blocked::No,
             paused_until: None,
+            backoff: Backoff::new(limits.retry_backoff, limits.retry_backoff_max),
+            trouble: None,
+            corrupt_by_record: false,
+            stopped: None,
             next_number: 0,
             batch_bytes: limits.batch_bytes,
             hint: FIRST_GRANT.min(limits.batch_bytes),
@@ -236,6 +266,9 @@ impl PartitionQueue {
     /// something else happens.
     pub(crate) fn due(&self) -> Option<Instant> {
         let created = self.head_created()?;
+        if self.stopped.as_ref().is_some_and(|(order, _)| self.has_after(*order)) {
+            return Some(created);
+        }
         if self.can_send() {
             let lingering = self.ready.is_empty();
             let due = if lingering { created + self.limits.linger } else { created };
@@ -248,6 +281,12 @@ impl PartitionQueue {
     fn head_created(&self) -> Option<Instant> {
         let open = self.open.as_ref().filter(|open| !open.builder.is_empty());
         self.ready.front().map(|batch| batch.created).or_else(|| open.map(|open| open.created))
+    }
+
+    /// Whether anything that was handed over after this batch waits to be sent.
+    fn has_after(&self, order: Order) -> bool {
+        let open = self.open.as_ref().is_some_and(|open| !open.builder.is_empty());
+        open || self.ready.back().is_some_and(|batch| batch.order > order)
     }
 
     fn can_send(&self) -> bool {
@@ -270,26 +309,47 @@ impl PartitionQueue {
         if head.len() > room {
             return Drain::Larger;
         }
+        if self.stopped.as_ref().is_some_and(|(order, _)| head.order > *order) {
+            return Drain::Nothing;
+        }
         let first = self.in_flight.first().is_none_or(|sent| head.order < sent.order);
-        if let Some(lineage) = &mut self.lineage {
-            match lineage.permit(head.standing(first), self.in_flight.len()) {
-                Permit::Send(stamp) => head.stamp = Some(stamp),
-                Permit::Wait => {
-                    self.blocked = Blocked::Answer;
-                    return Drain::Nothing;
+        let standing = head.standing(first);
+        match self.permit(standing) {
+            None => {}
+            Some(Permit::Send(stamp)) => {
+                if let Some(head) = self.ready.front_mut() {
+                    head.stamp = Some(stamp);
                 }
-                Permit::Identity(other) => {
-                    self.blocked = Blocked::Identity;
-                    return Drain::Identity(other);
-                }
+            }
+            Some(Permit::Wait) => {
+                self.blocked = Blocked::Answer;
+                return Drain::Nothing;
+            }
+            Some(Permit::Identity(other)) => {
+                self.blocked = Blocked::Identity;
+                return Drain::Identity(other);
             }
         }
         let Some(mut head) = self.ready.pop_front() else { return Drain::Nothing };
         head.under_way = true;
         head.attempts += 1;
         let at = self.in_flight.partition_point(|sent| sent.order < head.order);
-        self.in_flight.insert(at, Sent { order: head.order, cell: head.cell().clone(), first });
+        self.in_flight.insert(at, Sent { order: head.order, cell: head.cell().clone(), first, at: now });
         Drain::Send(head)
+    }
+
+    /// What the lineage says about the head; `None` without idempotence.
+    fn permit(&mut self, head: Standing) -> Option<Permit> {
+        let lineage = self.lineage.as_mut()?;
+        let permit = lineage.permit(head, self.in_flight.len());
+        if let Permit::Identity(Some(_)) = permit
+            && !self.ready.iter().any(|batch| batch.uncertain)
+            && lineage.refill()
+        {
+            self.ready.iter_mut().for_each(|batch| batch.stamp = None);
+            return Some(lineage.permit(Standing { stamp: None, ..head }, self.in_flight.len()));
+        }
+        Some(permit)
     }
 
     /// Goes on under this identity, after [`Drain::Identity`].
@@ -307,25 +367,47 @@ impl PartitionQueue {
         }
     }
 
-    /// Takes back a batch that was drained.
-    pub(crate) fn complete(&mut self, mut batch: Batch, attempt: Attempt, now: Instant) -> Completion {
-        if let Attempt::Refused { code: ErrorCode::MESSAGE_TOO_LARGE, .. } = attempt
-            && batch.count() > 1
+    /// Takes back a batch that was drained. `chance`, in `0.0..1.0`, spreads the time until it is sent again.
+    pub(crate) fn complete(&mut self, mut batch: Batch, attempt: Attempt, now: Instant, chance: f64) -> Completion {
+        if let Attempt::Refused { code, error, .. } = &attempt
+            && self.is_to_be_split(&mut batch, *code)
         {
+            batch.last_error = Some(error.clone());
+            self.recovered();
             return Completion::Split(batch);
         }
         batch.under_way = false;
         let first = self.landed(batch.order);
+        let when = When { now, chance };
         match attempt {
             Attempt::Acknowledged { base_offset } => self.acknowledged(batch, base_offset),
             Attempt::Refused { code, log_start_offset, error } => {
-                self.refused(batch, code, log_start_offset, error, first, now)
+                self.refused(batch, code, log_start_offset, error, first, when)
             }
             Attempt::Lost(error) => {
                 batch.uncertain |= error.maybe_written();
-                if is_final(&error) { self.give_up(batch, error) } else { self.retry(batch, error, now) }
+                if is_final(&error) { self.give_up(batch, error) } else { self.retry(batch, error, when) }
             }
             Attempt::Unsendable(error) => self.give_up(batch, error),
+        }
+    }
+
+    /// Whether parts of a refused batch may be taken although the whole was not.
+    fn is_to_be_split(&mut self, batch: &mut Batch, code: ErrorCode) -> bool {
+        match Concern::of(code) {
+            Concern::Size => {
+                if batch.count() > 1 {
+                    // The halves are encoded again only later; without compression they are half as large.
+                    self.batch_bytes = self.batch_bytes.min((batch.uncompressed_len() / 2).max(SMALLEST_LIMIT));
+                }
+                batch.count() > 1
+            }
+            Concern::Record => batch.count() > 1,
+            Concern::RecordOrBytes => {
+                batch.corrupt += 1;
+                batch.count() > 1 && (self.corrupt_by_record || batch.corrupt >= CORRUPT_BELIEVED)
+            }
+            Concern::Numbers | Concern::Format | Concern::Passing | Concern::Whole => false,
         }
     }
 
@@ -342,7 +424,14 @@ impl PartitionQueue {
         if let (Some(lineage), Some(stamp)) = (&mut self.lineage, batch.stamp) {
             lineage.acknowledged(stamp, base_offset.map(|base| base + i64::from(batch.count()) - 1));
         }
+        self.recovered();
         Completion::Finished(Finished { batch, outcome: Ok(base_offset) })
+    }
+
+    /// The broker has answered with something other than "later".
+    fn recovered(&mut self) {
+        self.backoff.reset();
+        self.trouble = None;
     }
 
     fn refused(
@@ -352,24 +441,67 @@ impl PartitionQueue {
         log_start_offset: i64,
         error: Error,
         first: bool,
-        now: Instant,
+        when: When,
     ) -> Completion {
-        if is_about_numbers(code)
+        let concern = Concern::of(code);
+        if concern == Concern::Numbers
             && let Some(lineage) = &mut self.lineage
         {
             let standing = batch.standing(true);
             return match lineage.refused(standing, code, log_start_offset, first) {
                 Verdict::Written => self.acknowledged(batch, None),
-                Verdict::Retry => self.retry(batch, error, now),
+                Verdict::Retry => self.retry(batch, error, when),
                 Verdict::Fail => self.give_up(batch, error),
             };
         }
         batch.uncertain |= may_be_written(code);
-        let retriable = code.is_retriable() || code.is_invalid_metadata();
-        if retriable { self.retry(batch, error, now) } else { self.give_up(batch, error) }
+        match concern {
+            Concern::Passing => self.retry(batch, error, when),
+            // A record alone: bytes that change on the way do so once, so it is tried again at once.
+            Concern::RecordOrBytes if batch.count() == 1 && batch.corrupt < CORRUPT_BELIEVED => {
+                self.repeat(batch, error, when.now)
+            }
+            Concern::RecordOrBytes if batch.count() == 1 => {
+                self.corrupt_by_record = true;
+                self.give_up(batch, error)
+            }
+            Concern::RecordOrBytes => self.retry(batch, error, when),
+            Concern::Format if batch.stamp.is_some() => {
+                self.leave_numbers();
+                batch.stamp = None;
+                self.repeat(batch, error, when.now)
+            }
+            _ => self.give_up(batch, error),
+        }
     }
 
-    fn retry(&mut self, mut batch: Batch, error: Error, now: Instant) -> Completion {
+    /// Goes on without idempotence: the topic's message format is older than producer ids (KIP-98). Whatever is in flight
+    /// is refused as well, and comes back before anything else is sent.
+    fn leave_numbers(&mut self) {
+        self.lineage = None;
+        self.ready.iter_mut().for_each(|batch| batch.stamp = None);
+    }
+
+    /// Whether the topic's message format has no room for producer ids.
+    pub(crate) fn has_left_numbers(&self) -> bool {
+        self.limits.idempotent && self.lineage.is_none()
+    }
+
+    fn retry(&mut self, batch: Batch, error: Error, when: When) -> Completion {
+        // A batch that only lacks the one before it says nothing about the cause.
+        if error.code().is_none_or(|code| Concern::of(code) != Concern::Numbers) {
+            QueueTrouble::count(&mut self.trouble, &error, when.now);
+        }
+        let completion = self.repeat(batch, error, when.now);
+        // The batches that were in flight together fail together: they count once.
+        if self.paused_until.is_none_or(|until| until <= when.now) {
+            self.paused_until = Some(when.now + self.backoff.fail(when.chance));
+        }
+        completion
+    }
+
+    /// Puts the batch back in its place, if there is time left for it.
+    fn repeat(&mut self, mut batch: Batch, error: Error, now: Instant) -> Completion {
         batch.last_error = Some(error);
         if let Stage::Closed(error) = &self.stage {
             let error = error.clone();
@@ -379,7 +511,6 @@ impl PartitionQueue {
             let error = self.timed_out(&batch, None);
             return self.give_up(batch, error);
         }
-        self.paused_until = self.paused_until.max(Some(now + self.limits.retry_backoff));
         self.put_back(batch);
         Completion::Requeued
     }
@@ -398,16 +529,17 @@ impl PartitionQueue {
         if let Some(lineage) = &mut self.lineage {
             lineage.given_up(batch.standing(true));
         }
+        if self.limits.stop_at_failure && self.stopped.as_ref().is_none_or(|(order, _)| batch.order < *order) {
+            self.stopped = Some((batch.order, error.clone()));
+        }
         let error = error.written_maybe(batch.uncertain);
         Finished { batch, outcome: Err(error) }
     }
 
-    /// Takes back the halves of a batch that was too large, both before all that came after it. Smaller batches are made
-    /// from now on.
+    /// Takes back the halves of a batch, both before all that came after it.
     pub(crate) fn requeue_halves(&mut self, halves: [Batch; 2]) {
         let [first, second] = halves;
         self.landed(first.order);
-        self.batch_bytes = self.batch_bytes.min(first.len().max(second.len()).max(SMALLEST_LIMIT));
         self.put_back(first);
         self.put_back(second);
     }
@@ -432,10 +564,24 @@ impl PartitionQueue {
             let error = self.timed_out(&batch, why);
             finished.push(self.fail(batch, error));
         }
+        finished.append(&mut self.fail_stopped());
         if !finished.is_empty() && self.blocked == Blocked::Answer {
             self.blocked = Blocked::No;
         }
         finished
+    }
+
+    /// Gives up what comes after a batch that failed, if nothing is to be sent after one.
+    fn fail_stopped(&mut self) -> Vec<Finished> {
+        let Some((order, cause)) = self.stopped.clone().filter(|(order, _)| self.has_after(*order)) else {
+            return Vec::new();
+        };
+        self.seal();
+        let after = self.ready.partition_point(|batch| batch.order <= order);
+        let message = format!("not sent, since a record before it failed: {cause}");
+        let error = Error::new(ErrorKind::Closed, message).with_source(cause);
+        let after = self.ready.split_off(after);
+        after.into_iter().map(|batch| self.fail(batch, error.clone())).collect()
     }
 
     fn is_expired(&self, created: Instant, now: Instant) -> bool {
@@ -450,6 +596,22 @@ impl PartitionQueue {
             None => Error::new(ErrorKind::Timeout, message).advice("its partition had no leader that could be reached"),
         };
         error.gave_up(batch.attempts, limit)
+    }
+
+    /// What keeps its batches from being acknowledged, if anything does: a failure that is tried again, or an answer that is
+    /// overdue.
+    pub(crate) fn trouble(&self, now: Instant) -> Option<QueueTrouble> {
+        self.trouble.clone().or_else(|| QueueTrouble::overdue(self.in_flight.first()?.at, now))
+    }
+
+    /// Whether nothing is sent before there is a producer id.
+    pub(crate) fn waits_for_identity(&self) -> bool {
+        self.blocked == Blocked::Identity
+    }
+
+    /// When the first record that is not sent yet was handed over.
+    pub(crate) fn waiting_since(&self) -> Option<Instant> {
+        self.head_created()
     }
 
     /// Seals what there is, and names all that is not resolved yet.

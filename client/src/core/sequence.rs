@@ -86,6 +86,8 @@ struct Gap {
     base: i32,
     /// The broker lacks that batch for certain, and so all that follow it.
     proven: bool,
+    /// The broker expects exactly `base` next, since only batches that it certainly lacks were given up.
+    refillable: bool,
 }
 
 impl Lineage {
@@ -124,6 +126,19 @@ impl Lineage {
         self.state = State::Running(Run { identity, next: 0, last_offset: None });
     }
 
+    /// Gives the numbers from the gap on again, under the same identity, as Kafka's Java client does
+    /// (`TransactionManager.adjustSequencesDueToFailedBatch`). Returns false if the broker may expect another number.
+    ///
+    /// To be called only after [`Permit::Identity`], and only if each batch with a number from the gap on was answered:
+    /// a request that is still on its way could fit once its number is reached. Those batches need new stamps.
+    pub(crate) fn refill(&mut self) -> bool {
+        let State::Broken { run, gap } = self.state else { return false };
+        if gap.refillable {
+            self.state = State::Running(Run { next: gap.base, ..run });
+        }
+        gap.refillable
+    }
+
     /// The broker has the batch.
     pub(crate) fn acknowledged(&mut self, stamp: ProducerStamp, last_offset: Option<i64>) {
         let (State::Running(run) | State::Broken { run, .. }) = &mut self.state else { return };
@@ -149,12 +164,11 @@ impl Lineage {
                     // The last number given, and the broker does not have it: it is still the next one expected.
                     run.next = stamp.base_sequence;
                 } else {
-                    let gap = Gap { base: stamp.base_sequence, proven: !batch.uncertain };
-                    self.state = State::Broken { run: *run, gap };
+                    self.state = State::Broken { run: *run, gap: Gap::left_by(stamp, batch.uncertain) };
                 }
             }
             State::Broken { run, gap } if run.gave(stamp) => {
-                *gap = gap.and(Gap { base: stamp.base_sequence, proven: !batch.uncertain });
+                *gap = gap.and(Gap::left_by(stamp, batch.uncertain));
             }
             _ => {}
         }
@@ -173,6 +187,13 @@ impl Lineage {
             return Verdict::Written;
         }
         if code == ErrorCode::INVALID_PRODUCER_EPOCH {
+            if let (State::Running(run), Some(stamp)) = (&self.state, batch.stamp)
+                && run.gave(stamp)
+            {
+                // The identity belongs to another producer by now, so its numbers are of no use.
+                let gap = Gap { refillable: false, ..Gap::left_by(stamp, batch.uncertain) };
+                self.state = State::Broken { run: *run, gap };
+            }
             return Verdict::Fail;
         }
         // A predecessor was missing, or (59) the broker could not yet say: neither is about this batch.
@@ -189,12 +210,17 @@ impl Lineage {
         }
         // The broker lacks this batch for certain: retention removed all that it knew of the producer, or it lost what it had
         // acknowledged. Neither is this batch's fault; it goes on under another identity.
-        self.state = State::Broken { run: *run, gap: Gap { base: stamp.base_sequence, proven: true } };
+        let gap = Gap { base: stamp.base_sequence, proven: true, refillable: false };
+        self.state = State::Broken { run: *run, gap };
         Verdict::Retry
     }
 }
 
 impl Gap {
+    fn left_by(stamp: ProducerStamp, uncertain: bool) -> Self {
+        Self { base: stamp.base_sequence, proven: !uncertain, refillable: !uncertain }
+    }
+
     /// Whether the batch was numbered from the gap on, or not at all.
     fn concerns(self, batch: Standing) -> bool {
         batch.stamp.is_none_or(|stamp| stamp.base_sequence == self.base || follows(stamp.base_sequence, self.base))
@@ -209,7 +235,8 @@ impl Gap {
             (false, false) => !later,
             (proven, _) => proven,
         };
-        if stands { self } else { other }
+        let gap = if stands { self } else { other };
+        Self { refillable: self.refillable && other.refillable, ..gap }
     }
 }
 
@@ -384,6 +411,33 @@ mod tests {
         lineage.given_up(first);
         assert_eq!(lineage.permit(Standing { first: true, ..second }, 1), Permit::Wait);
         assert_eq!(lineage.permit(Standing { first: true, ..second }, 0), Permit::Identity(Some(US)));
+    }
+
+    #[test]
+    fn the_numbers_of_a_refused_batch_are_given_again_and_those_of_a_lost_one_are_not() {
+        let mut lineage = proven();
+        let refused = send(&mut lineage, 4, 0);
+        let behind = send(&mut lineage, 4, 1);
+        lineage.given_up(refused);
+        assert_eq!(lineage.permit(Standing { first: true, ..behind }, 0), Permit::Identity(Some(US)));
+        assert!(lineage.refill());
+        assert_eq!(base(send(&mut lineage, 4, 0)), 10);
+
+        let lost = Standing { uncertain: true, ..send(&mut lineage, 4, 1) };
+        let refused = send(&mut lineage, 4, 2);
+        lineage.given_up(lost);
+        lineage.given_up(refused);
+        assert_eq!(lineage.permit(new(4), 0), Permit::Identity(Some(US)));
+        assert!(!lineage.refill(), "the broker may have the lost one, and then expects a later number");
+    }
+
+    #[test]
+    fn numbers_that_the_broker_forgot_are_not_given_again() {
+        let mut lineage = proven();
+        let batch = send(&mut lineage, 4, 0);
+        assert_eq!(lineage.refused(batch, LOST, 0, true), Verdict::Retry);
+        assert_eq!(lineage.permit(batch, 0), Permit::Identity(Some(US)));
+        assert!(!lineage.refill());
     }
 
     #[test]

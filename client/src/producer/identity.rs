@@ -1,12 +1,14 @@
 //! Gets producer ids: one when the producer starts, and another whenever a partition cannot go on with the one it has.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use ottla_protocol::messages::InitProducerIdRequest;
 use ottla_protocol::{ApiKey, ErrorCode};
 use tokio::sync::Notify;
 
 use super::shared::{Partition, Shared};
+use crate::core::accumulator::trouble::QueueTrouble;
 use crate::core::sequence::Identity;
 use crate::error::{Error, ErrorKind};
 use crate::net::cluster::Cluster;
@@ -19,12 +21,14 @@ pub(super) struct Identities {
 
 struct State {
     newest: Option<Identity>,
+    /// Why there is no newer one.
+    trouble: Option<QueueTrouble>,
     waiting: Vec<Arc<Partition>>,
 }
 
 impl Identities {
     pub(super) fn new() -> Self {
-        Self { state: Mutex::new(State { newest: None, waiting: Vec::new() }), wanted: Notify::new() }
+        Self { state: Mutex::new(State { newest: None, trouble: None, waiting: Vec::new() }), wanted: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -47,7 +51,17 @@ impl Identities {
     pub(super) fn set(&self, identity: Identity) -> Vec<Arc<Partition>> {
         let mut state = self.lock();
         state.newest = Some(identity);
+        state.trouble = None;
         std::mem::take(&mut state.waiting)
+    }
+
+    /// Why no identity could be had, if that is so.
+    pub(super) fn trouble(&self) -> Option<QueueTrouble> {
+        self.lock().trouble.clone()
+    }
+
+    fn failed(&self, error: &Error) {
+        QueueTrouble::count(&mut self.lock().trouble, error, Instant::now());
     }
 
     fn take_waiting(&self) -> Vec<Arc<Partition>> {
@@ -91,7 +105,8 @@ pub(super) async fn run(shared: Arc<Shared>) {
 
 /// What waited for an identity that cannot be had is given up, or asks again: that is for its delivery timeout to say.
 fn fail(shared: &Shared, error: &Error) {
-    tracing::warn!(%error, "no producer id");
+    tracing::debug!(%error, "no producer id");
+    shared.identities.failed(error);
     for partition in shared.identities.take_waiting() {
         let mut slot = partition.lock();
         let finished = if error.is_retriable() {

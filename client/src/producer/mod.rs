@@ -12,6 +12,7 @@ mod request;
 mod router;
 mod sender;
 mod shared;
+mod trouble;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -34,6 +35,7 @@ use crate::net::retry::Retry;
 
 pub use self::delivery::{Ack, Delivery};
 pub use self::options::{Acks, ProducerOptions};
+pub use self::trouble::Trouble;
 
 /// How often a topic has to be missing before it is said not to exist: right after its creation brokers differ.
 const MISSES_BELIEVED: u32 = 3;
@@ -355,11 +357,11 @@ impl TopicProducer {
         size: usize,
     ) -> Result<Option<Delivery>, Error> {
         let shared = &self.handle.shared;
-        let limit = shared.options.max_request_bytes.min(shared.budget.limit());
+        let limit = shared.options.record_bytes();
         if HEADER_LEN + size > limit {
             let message = format!("the record takes up to {size} bytes; {limit} are allowed");
-            let error =
-                Error::new(ErrorKind::TooLarge, message).advice("raise max_request_bytes, or send smaller records");
+            let error = Error::new(ErrorKind::TooLarge, message)
+                .advice("raise max_request_bytes or leave it out, or send smaller records");
             return Err(error.at(&partition.place));
         }
         shared.clock.set();

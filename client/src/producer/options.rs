@@ -49,7 +49,8 @@ pub struct ProducerOptions {
     /// At this many bytes, before compression, a batch is sent without waiting. A larger record gets a batch of its own.
     /// Kafka: `batch.size`. Default: 128 KiB.
     pub batch_bytes: usize,
-    /// How many bytes of records the producer holds; when they are taken, [`send`](crate::TopicProducer::send) waits.
+    /// How many bytes of records the producer holds; when they are taken, [`send`](crate::TopicProducer::send) waits. A record
+    /// larger than that waits until nothing else is held.
     /// Kafka: `buffer.memory`. Default: 32 MiB.
     pub buffer_bytes: usize,
     /// How long a record may take from being handed over to its end, retries included. What is on its way when the time is
@@ -58,10 +59,19 @@ pub struct ProducerOptions {
     pub delivery_timeout: Duration,
     /// How long to wait for an answer before the connection is given up. Kafka: `request.timeout.ms`. Default: 30 s.
     pub request_timeout: Duration,
-    /// How large a request may become, before compression; so may a record. Kafka: `max.request.size`. Default: 1 MiB.
-    pub max_request_bytes: usize,
-    /// How long to wait before a batch is sent again. Kafka: `retry.backoff.ms`. Default: 100 ms.
+    /// How large a request may become, before compression; so may a record. Kafka: `max.request.size`. Default: `None`, which
+    /// leaves a record's size to the topic (`max.message.bytes`: the broker refuses what is larger), and gathers batches into
+    /// requests of 1 MiB.
+    pub max_request_bytes: Option<usize>,
+    /// How long to wait before a batch is sent again, after the first failure. It doubles with each further one, spread by a
+    /// fifth to both sides (KIP-580). Kafka: `retry.backoff.ms`. Default: 100 ms.
     pub retry_backoff: Duration,
+    /// What that grows to, until a batch of the partition is acknowledged. Kafka: `retry.backoff.max.ms`. Default: 1 s.
+    pub retry_backoff_max: Duration,
+    /// Whether nothing that was handed over for a partition after a failed record is sent: its deliveries fail with
+    /// [`ErrorKind::Closed`] and the record's error in the text. Whoever sends the failed record again later then overtakes
+    /// nothing. Default: off.
+    pub stop_at_failure: bool,
     /// Where records go that have neither partition nor key. Default: [`Unkeyed::Sticky`].
     pub unkeyed: Unkeyed,
 }
@@ -78,12 +88,17 @@ impl Default for ProducerOptions {
             buffer_bytes: 32 << 20,
             delivery_timeout: Duration::from_mins(2),
             request_timeout: Duration::from_secs(30),
-            max_request_bytes: 1 << 20,
+            max_request_bytes: None,
             retry_backoff: Duration::from_millis(100),
+            retry_backoff_max: Duration::from_secs(1),
+            stop_at_failure: false,
             unkeyed: Unkeyed::Sticky,
         }
     }
 }
+
+/// How large a request becomes of which nothing else is said: Kafka's own default (`max.request.size`).
+const REQUEST_BYTES: usize = 1 << 20;
 
 /// The smallest batch: a header and a short record.
 const SMALLEST_BATCH: usize = 256;
@@ -92,9 +107,10 @@ impl ProducerOptions {
     /// Refuses what cannot work, naming the option, its value and what it may be.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let largest = i32::MAX as usize;
+        let request = self.max_request_bytes.unwrap_or(largest);
         let sizes = [
-            ("batch_bytes", self.batch_bytes, SMALLEST_BATCH, self.max_request_bytes, "max_request_bytes"),
-            ("max_request_bytes", self.max_request_bytes, SMALLEST_BATCH, largest, "2^31 - 1"),
+            ("max_request_bytes", request, SMALLEST_BATCH, largest, "2^31 - 1"),
+            ("batch_bytes", self.batch_bytes, SMALLEST_BATCH, request, "max_request_bytes"),
             ("buffer_bytes", self.buffer_bytes, self.batch_bytes, usize::MAX, "anything"),
         ];
         for (name, value, least, most, most_name) in sizes {
@@ -115,8 +131,22 @@ impl ProducerOptions {
             let allowed = format!("at most delivery_timeout, here {:?}", self.delivery_timeout);
             return Err(refused("retry_backoff", &format_args!("{:?}", self.retry_backoff), &allowed));
         }
+        if self.retry_backoff_max < self.retry_backoff {
+            let allowed = format!("at least retry_backoff, here {:?}", self.retry_backoff);
+            return Err(refused("retry_backoff_max", &format_args!("{:?}", self.retry_backoff_max), &allowed));
+        }
         let level = self.compression.check_level(self.level);
         level.map_err(|e| Error::new(ErrorKind::Config, format!("the producer's option level: {e}")).with_source(e))
+    }
+
+    /// How large the batches of one request may be together.
+    pub(super) fn request_bytes(&self) -> usize {
+        self.max_request_bytes.unwrap_or(REQUEST_BYTES)
+    }
+
+    /// How large a record may be.
+    pub(super) fn record_bytes(&self) -> usize {
+        self.max_request_bytes.unwrap_or(i32::MAX as usize)
     }
 
     /// Whether batches are numbered.
@@ -130,7 +160,9 @@ impl ProducerOptions {
             batch_bytes: self.batch_bytes,
             delivery_timeout: self.delivery_timeout,
             retry_backoff: self.retry_backoff,
+            retry_backoff_max: self.retry_backoff_max,
             idempotent: self.is_idempotent(),
+            stop_at_failure: self.stop_at_failure,
         }
     }
 
@@ -152,15 +184,16 @@ mod tests {
     #[test]
     fn the_defaults_are_allowed_and_nonsense_is_named() {
         ProducerOptions::default().check().unwrap();
-        let nonsense: [(&str, Change); 9] = [
+        let nonsense: [(&str, Change); 10] = [
             ("batch_bytes", |o| o.batch_bytes = 0),
-            ("batch_bytes", |o| o.batch_bytes = o.max_request_bytes + 1),
+            ("batch_bytes", |o| o.max_request_bytes = Some(o.batch_bytes - 1)),
             ("buffer_bytes", |o| o.buffer_bytes = o.batch_bytes - 1),
-            ("max_request_bytes", |o| o.max_request_bytes = 1 << 31),
+            ("max_request_bytes", |o| o.max_request_bytes = Some(1 << 31)),
             ("request_timeout", |o| o.request_timeout = Duration::ZERO),
             ("delivery_timeout", |o| o.delivery_timeout = o.request_timeout),
             ("delivery_timeout", |o| o.linger = Duration::MAX),
             ("retry_backoff", |o| o.retry_backoff = Duration::from_secs(121)),
+            ("retry_backoff_max", |o| o.retry_backoff_max = Duration::from_millis(99)),
             ("level", |o| (o.compression, o.level) = (Compression::Gzip, Some(99))),
         ];
         for (name, change) in nonsense {

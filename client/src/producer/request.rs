@@ -10,7 +10,7 @@ use ottla_protocol::{ApiKey, ErrorCode};
 
 use super::options::ProducerOptions;
 use super::shared::Partition;
-use crate::core::accumulator::Attempt;
+use crate::core::accumulator::{Attempt, INVALID_RECORD};
 use crate::core::accumulator::batch::Batch;
 use crate::error::{Error, ErrorKind};
 
@@ -79,7 +79,7 @@ fn attempt(parcel: &Parcel, answer: &PartitionProduceResponse, peer: &Arc<str>) 
         code => Attempt::Refused {
             code,
             log_start_offset: answer.log_start_offset,
-            error: locate(advised(Error::from_code(code)), parcel, peer),
+            error: locate(advised(named(code)), parcel, peer),
         },
     }
 }
@@ -87,6 +87,12 @@ fn attempt(parcel: &Parcel, answer: &PartitionProduceResponse, peer: &Arc<str>) 
 /// Adds where it happened.
 pub(super) fn locate(error: Error, parcel: &Parcel, peer: &Arc<str>) -> Error {
     error.at(&parcel.partition.place).in_api(ApiKey::PRODUCE).on_broker(peer.clone())
+}
+
+/// The code as an error, with its name where that is younger than Kafka 2.3.
+fn named(code: ErrorCode) -> Error {
+    let words = "INVALID_RECORD: the topic does not take one of the batch's records";
+    Error::from_code(code).said((code == INVALID_RECORD).then_some(words))
 }
 
 /// Adds what to do, where the broker's own words leave that open.
@@ -98,7 +104,12 @@ fn advised(error: Error) -> Error {
         Some(ErrorCode::INVALID_TIMESTAMP) => {
             "compare the record's time with the broker's clock, or raise message.timestamp.difference.max.ms"
         }
-        Some(ErrorCode::CORRUPT_MESSAGE) => "a compacted topic takes no record without a key",
+        Some(ErrorCode::CORRUPT_MESSAGE | INVALID_RECORD) => "a compacted topic takes no record without a key",
+        Some(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE) => "compress with another codec: zstd needs Kafka 2.1",
+        Some(ErrorCode::INVALID_REQUIRED_ACKS) => "acks has to be 0, 1 or -1",
+        Some(ErrorCode::INVALID_TOPIC_EXCEPTION) => "nobody but the brokers writes to an internal topic",
+        Some(ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT) => "raise the topic's message.format.version",
+        Some(ErrorCode::KAFKA_STORAGE_ERROR) => "look at the broker's disk and log",
         Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED) => "grant the user WRITE on the topic",
         Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED) => "grant the user IDEMPOTENT_WRITE on the cluster",
         Some(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER | ErrorCode::UNKNOWN_PRODUCER_ID) => {
@@ -135,7 +146,9 @@ mod tests {
             batch_bytes: 1024,
             delivery_timeout: Duration::from_mins(2),
             retry_backoff: Duration::ZERO,
+            retry_backoff_max: Duration::ZERO,
             idempotent: false,
+            stop_at_failure: false,
         };
         let mut queue = PartitionQueue::new(partition, Arc::new(limits));
         queue.grant(Budget::new(1 << 20, || ()).overdraw(1024), None, Instant::now());

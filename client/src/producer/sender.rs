@@ -19,6 +19,7 @@ use ottla_protocol::messages::{ProduceRequest, ProduceResponse};
 use super::options::Acks;
 use super::request::{self, Parcel};
 use super::shared::{Desk, Partition, Shared};
+use crate::core::backoff::Backoff;
 use crate::core::accumulator::batch::{Batch, Finished};
 use crate::core::accumulator::{Attempt, Completion, Drain, is_final};
 use crate::error::{Error, ErrorKind};
@@ -59,8 +60,8 @@ struct Sender {
     link: Link,
     under_way: VecDeque<UnderWay>,
     decompressor: Decompressor,
-    /// Why there is no connection.
-    trouble: Option<Error>,
+    /// Between two attempts to connect.
+    backoff: Backoff,
     swept: Instant,
 }
 
@@ -74,13 +75,14 @@ enum Event {
 /// Serves a desk until it is aborted.
 pub(super) async fn run(shared: Arc<Shared>, desk: Arc<Desk>) {
     let now = Instant::now();
+    let backoff = Backoff::new(shared.options.retry_backoff, shared.options.retry_backoff_max);
     let mut sender = Sender {
         shared,
         desk,
         link: Link::Down(now),
         under_way: VecDeque::new(),
         decompressor: Decompressor::new(),
-        trouble: None,
+        backoff,
         swept: now,
     };
     loop {
@@ -151,9 +153,10 @@ impl Sender {
     fn sweep(&mut self, now: Instant) -> Instant {
         if now >= self.swept + SWEEP {
             self.swept = now;
+            let why = self.desk.trouble().map(|trouble| trouble.error);
             for partition in self.desk.waiting() {
                 let Some(mut slot) = partition.serve(&self.desk) else { continue };
-                let finished = slot.queue.expire(now, self.trouble.as_ref());
+                let finished = slot.queue.expire(now, why.as_ref());
                 partition.schedule(&mut slot);
                 drop(slot);
                 self.shared.deliver(finished);
@@ -169,7 +172,8 @@ impl Sender {
         });
         match connected {
             Ok(connection) => {
-                self.trouble = None;
+                self.desk.recovered();
+                self.backoff.reset();
                 self.link = Link::Up(connection);
             }
             Err(error) => {
@@ -178,8 +182,9 @@ impl Sender {
                     self.fail_waiting(&error);
                 }
                 self.shared.cluster.want_refresh();
-                self.trouble = Some(error);
-                self.link = Link::Down(Instant::now() + self.shared.options.retry_backoff);
+                let now = Instant::now();
+                self.desk.failed(&error, now);
+                self.link = Link::Down(now + self.backoff.fail(fastrand::f64()));
             }
         }
     }
@@ -241,14 +246,14 @@ impl Sender {
 
     /// Takes the batches that are due, one a partition, as many as a request may have.
     fn gather(&mut self, now: Instant) -> Vec<Parcel> {
-        let limit = self.shared.options.max_request_bytes;
+        let limit = self.shared.options.request_bytes();
         let early = self.shared.is_starving();
         let mut parcels: Vec<Parcel> = Vec::new();
         let mut looked_at = Vec::new();
         let mut bytes = 0;
         while let Some(partition) = self.desk.pop(now, early) {
             let Some(mut slot) = partition.serve(&self.desk) else { continue };
-            let finished = slot.queue.expire(now, self.trouble.as_ref());
+            let finished = slot.queue.expire(now, None);
             let room = if parcels.is_empty() { usize::MAX } else { limit.saturating_sub(bytes) };
             let drained = loop {
                 match slot.queue.drain(now, room, early) {
@@ -331,7 +336,7 @@ impl Sender {
     fn complete(&mut self, partition: &Arc<Partition>, batch: Batch, attempt: Attempt) {
         let now = Instant::now();
         let mut slot = partition.lock();
-        let completion = slot.queue.complete(batch, attempt, now);
+        let completion = slot.queue.complete(batch, attempt, now, fastrand::f64());
         partition.schedule(&mut slot);
         drop(slot);
         match completion {
@@ -342,7 +347,7 @@ impl Sender {
     }
 
     fn split(&mut self, partition: &Arc<Partition>, batch: Batch) {
-        tracing::debug!(partition = %partition.place, records = batch.count(), "a batch is too large and is split");
+        tracing::debug!(partition = %partition.place, records = batch.count(), "a refused batch is split");
         let halves = batch.split(&mut self.decompressor);
         let mut slot = partition.lock();
         let failed = match halves {

@@ -13,6 +13,7 @@ use crate::TopicPartition;
 use crate::core::accumulator::agenda::Agenda;
 use crate::core::accumulator::batch::Finished;
 use crate::core::accumulator::memory::Budget;
+use crate::core::accumulator::trouble::QueueTrouble;
 use crate::core::accumulator::{Limits, PartitionQueue};
 use crate::core::metadata::NodeId;
 use crate::core::partitioner::Spread;
@@ -117,13 +118,30 @@ pub(super) struct Slot {
 pub(super) struct Desk {
     pub(super) node: Option<NodeId>,
     agenda: Mutex<Agenda<Arc<Partition>>>,
+    /// Why there is no connection.
+    trouble: Mutex<Option<QueueTrouble>>,
     /// Something is due earlier than before.
     pub(super) wake: Notify,
 }
 
 impl Desk {
     pub(super) fn new(node: Option<NodeId>) -> Arc<Self> {
-        Arc::new(Self { node, agenda: Mutex::new(Agenda::new()), wake: Notify::new() })
+        Arc::new(Self { node, agenda: Mutex::new(Agenda::new()), trouble: Mutex::default(), wake: Notify::new() })
+    }
+
+    /// Why there is no connection, if there is none.
+    pub(super) fn trouble(&self) -> Option<QueueTrouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// No connection could be made.
+    pub(super) fn failed(&self, error: &Error, now: Instant) {
+        QueueTrouble::count(&mut self.trouble.lock().unwrap_or_else(PoisonError::into_inner), error, now);
+    }
+
+    /// There is a connection.
+    pub(super) fn recovered(&self) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn agenda(&self) -> MutexGuard<'_, Agenda<Arc<Partition>>> {
@@ -194,6 +212,10 @@ impl Partition {
 }
 
 impl Slot {
+    pub(super) fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
     fn unschedule(&mut self, id: u64) {
         if let Some(due) = self.scheduled.take() {
             self.desk.agenda().remove(due, id);

@@ -3,11 +3,14 @@
 use ottla_protocol::messages::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
 };
+use ottla_protocol::compression::Decompressor;
+use ottla_protocol::records::{Batches, Record};
 use ottla_protocol::{ApiKey, ErrorCode};
 use tracing::warn;
 
-use super::{Call, Reply, Serve};
-use crate::batch;
+use super::{Call, OPEN_LIMIT, Reply, Serve};
+use crate::batch::{self, Checked};
+use crate::faults::BatchTest;
 
 impl Serve for ProduceRequest {
     fn refuse(&self, _: i16, error: ErrorCode) -> Reply<ProduceResponse> {
@@ -45,6 +48,24 @@ impl Serve for ProduceRequest {
     }
 }
 
+/// The error of a fault that refuses the batch for what is in it.
+fn fault_in(call: &Call<'_>, topic: &str, partition: i32, checked: &Checked) -> Option<ErrorCode> {
+    if !call.shared.faults().any_of_batches() {
+        return None;
+    }
+    let batch = Batches::new(checked.bytes.clone()).next()?.ok()?;
+    let open = batch.open(&mut Decompressor::new(), OPEN_LIMIT).ok()?;
+    let any = |test: &dyn Fn(&Record<'_>) -> bool| open.iter().flatten().any(|record| test(&record));
+    let contains = |value: Option<&[u8]>, text: &str| {
+        value.is_some_and(|value| value.windows(text.len()).any(|window| window == text.as_bytes()))
+    };
+    call.shared.faults().batch(call.node, topic, partition, |test| match test {
+        BatchTest::RecordWithoutKey => any(&|record| record.key.is_none()),
+        BatchTest::RecordWith(text) => any(&|record| contains(record.value, text)),
+        BatchTest::ProducerId => checked.stamp.is_some(),
+    })
+}
+
 fn failed(partition_index: i32, error_code: ErrorCode) -> PartitionProduceResponse {
     PartitionProduceResponse { partition_index, error_code, base_offset: -1, ..PartitionProduceResponse::default() }
 }
@@ -64,6 +85,9 @@ fn append(call: &Call<'_>, topic: &str, data: PartitionProduceData) -> Partition
             return failed(partition, refused.error);
         }
     };
+    if let Some(error) = fault_in(call, topic, partition, &checked) {
+        return failed(partition, error);
+    }
     let mut cluster = call.shared.cluster();
     let found = match cluster.led(call.node, topic, partition, -1) {
         Ok(found) => found,

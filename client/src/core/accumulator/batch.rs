@@ -59,6 +59,8 @@ pub(crate) struct Batch {
     /// How often a sender has had it.
     pub(super) attempts: u32,
     pub(super) last_error: Option<Error>,
+    /// How often it was refused with CORRUPT_MESSAGE.
+    pub(super) corrupt: u32,
     cell: Arc<Cell>,
     count: u32,
     grant: Grant,
@@ -88,6 +90,7 @@ impl Batch {
             under_way: false,
             attempts: 0,
             last_error: None,
+            corrupt: 0,
             cell,
             count: builder.count() as u32,
             grant,
@@ -150,7 +153,15 @@ impl Batch {
         Some(spare)
     }
 
-    /// Cuts it in two, in order, since a broker found it too large. Numbered batches stay numbered as they were: the two
+    /// Its bytes before compression.
+    pub(super) fn uncompressed_len(&self) -> usize {
+        match &self.content {
+            Content::Sealed(sealed, _) => sealed.uncompressed_len(),
+            Content::Raw(_) | Content::Gone => self.len(),
+        }
+    }
+
+    /// Cuts it in two, in order, since a broker found it too large or one of its records wrong. Numbered batches stay numbered as they were: the two
     /// halves have the same numbers together.
     pub(crate) fn split(mut self, decompressor: &mut Decompressor) -> Result<[Self; 2], Box<Finished>> {
         let half = self.count / 2;
@@ -195,6 +206,9 @@ impl Batch {
             under_way: false,
             attempts: self.attempts,
             last_error: self.last_error.clone(),
+            // A part of several records is halved at the next refusal; a record alone has to be refused as often as a whole
+            // batch before it is blamed.
+            corrupt: if records.len() > 1 { self.corrupt } else { 0 },
             cell: self.cell.clone(),
             count: records.len() as u32,
             grant: self.grant.budget().overdraw(builder.len()),

@@ -17,9 +17,9 @@ impl Budget {
         Arc::new(Self { limit, used: AtomicUsize::new(0), on_release: Box::new(on_release) })
     }
 
-    /// Takes so many bytes if they are free.
+    /// Takes so many bytes if they are free, or if nothing is taken: a record that is larger than the whole budget goes alone.
     pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Grant> {
-        let fits = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.limit);
+        let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit || used == 0);
         let taken = self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, fits);
         taken.is_ok().then(|| Grant { budget: self.clone(), bytes })
     }
@@ -108,6 +108,18 @@ mod tests {
         let beyond = budget.overdraw(90);
         assert_eq!(budget.used(), 120);
         drop((first, beyond));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_is_larger_than_the_budget_goes_alone() {
+        let budget = Budget::new(100, || ());
+        let small = budget.take(1).unwrap();
+        assert!(budget.take(101).is_none());
+        drop(small);
+        let large = budget.take(101).unwrap();
+        assert!(budget.take(1).is_none());
+        drop(large);
         assert_eq!(budget.used(), 0);
     }
 

@@ -1,9 +1,10 @@
 //! The queue and its lineage against a small model of a broker, under faults drawn from a seed.
 //!
 //! The network loses requests and answers, breaks connections, keeps requests of a broken connection back and delivers them
-//! late; brokers answer with passing errors, refuse for good, find batches too large, and hand their partition over. What is
-//! checked: every record ends exactly once; what was acknowledged stands in the log, once, at the offset told; the log holds
-//! each producer's records in the order in which they were sent; what was refused as "not written" is not in the log.
+//! late; brokers answer with passing errors, refuse for good, find batches too large or one of their records wrong, keep
+//! them in an old format, and hand their partition over. What is checked: every record ends exactly once; what was acknowledged stands in the log, once, at the offset told; the log holds
+//! each producer's records in the order in which they were sent; what was refused as "not written" is not in the log; no
+//! record is refused for another one's fault; after a record that failed nothing is written, if that is asked for.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -53,6 +54,10 @@ struct Broker {
     /// Takes any first number from a producer that it does not know, as brokers from 2.5 on do (KIP-360).
     modern: bool,
     max_records: usize,
+    /// Every how many-th record is refused, and with which code.
+    bad: Option<(u32, ErrorCode)>,
+    /// Takes no numbered batches.
+    old_format: bool,
 }
 
 struct Kept {
@@ -68,6 +73,17 @@ impl Broker {
         let header = *batch.header();
         if header.count as usize > self.max_records {
             return Err(ErrorCode::MESSAGE_TOO_LARGE);
+        }
+        let open = batch.open(&mut Decompressor::new(), 1 << 20).unwrap();
+        let number = |value: &[u8]| u32::from_be_bytes(*value.first_chunk().unwrap());
+        let numbers: Vec<u32> = open.iter().map(|record| number(record.unwrap().value.unwrap())).collect();
+        if let Some((every, code)) = self.bad
+            && numbers.iter().any(|number| number % every == every - 1)
+        {
+            return Err(code);
+        }
+        if self.old_format && header.producer_id >= 0 {
+            return Err(ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT);
         }
         let base_offset = self.log.len() as i64;
         if idempotent {
@@ -90,9 +106,7 @@ impl Broker {
                 kept.pop_front();
             }
         }
-        let open = batch.open(&mut Decompressor::new(), 1 << 20).unwrap();
-        let number = |value: &[u8]| u32::from_be_bytes(*value.first_chunk().unwrap());
-        self.log.extend(open.iter().map(|record| number(record.unwrap().value.unwrap())));
+        self.log.extend(numbers);
         Ok(base_offset)
     }
 }
@@ -111,7 +125,9 @@ struct World {
     budget: Arc<Budget>,
     broker: Broker,
     wire: Wire,
+    /// The batches have numbers, and the broker takes them.
     idempotent: bool,
+    stop_at_failure: bool,
     ghosts: bool,
     compression: Compression,
     compressor: Compressor,
@@ -123,14 +139,22 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut chance = Chance(seed);
         let idempotent = chance.percent(80);
+        let old_format = chance.percent(10);
+        let stop_at_failure = chance.percent(30);
         let limits = Limits {
             linger: Duration::from_millis(chance.below(3) * 5),
             batch_bytes: 256 << chance.below(5),
             delivery_timeout: Duration::from_secs(1 + chance.below(60)),
             retry_backoff: Duration::from_millis(1 + chance.below(100)),
+            retry_backoff_max: Duration::from_millis(100 + chance.below(900)),
             idempotent,
+            stop_at_failure,
         };
+        let codes = [INVALID_RECORD, ErrorCode::CORRUPT_MESSAGE, ErrorCode::INVALID_TIMESTAMP];
+        let bad = (1 + chance.below(60) as u32, codes[chance.below(3) as usize]);
         let broker = Broker {
+            bad: chance.percent(40).then_some(bad),
+            old_format,
             modern: chance.percent(50),
             max_records: if chance.percent(30) { 1 + chance.below(8) as usize } else { usize::MAX },
             ..Broker::default()
@@ -141,7 +165,8 @@ impl World {
             now: Instant::now(),
             broker,
             wire: Wire { requests: VecDeque::new(), ghosts: Vec::new() },
-            idempotent,
+            idempotent: idempotent && !old_format,
+            stop_at_failure,
             ghosts: chance.percent(50),
             compression: if chance.percent(30) { Compression::Lz4 } else { Compression::None },
             compressor: Compressor::new(),
@@ -232,7 +257,7 @@ impl World {
     }
 
     fn complete(&mut self, batch: Batch, attempt: Attempt) {
-        match self.queue.complete(batch, attempt, self.now) {
+        match self.queue.complete(batch, attempt, self.now, 0.5) {
             Completion::Finished(finished) => drop(finished.deliver()),
             Completion::Requeued => {}
             Completion::Split(batch) => match batch.split(&mut Decompressor::new()) {
@@ -292,6 +317,13 @@ impl World {
                     last = offset;
                 }
                 Err(error) => {
+                    let blamed = error.code().is_some_and(|code| self.broker.bad.is_some_and(|bad| bad.1 == code));
+                    let is_bad = self.broker.bad.is_some_and(|(every, _)| number as u32 % every == every - 1);
+                    assert!(is_bad || !blamed, "record {number} was refused for another one's fault: {error}");
+                    if self.stop_at_failure && !error.maybe_written() {
+                        let after = log.iter().find(|other| **other > number as u32);
+                        assert_eq!(after, None, "written after record {number} had failed: {error}");
+                    }
                     assert!(error.maybe_written() || found.is_empty(), "record {number} is at {found:?}: {error}");
                     assert!(!self.idempotent || found.len() <= 1, "record {number} is there at {found:?}");
                 }

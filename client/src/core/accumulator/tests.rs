@@ -1,6 +1,7 @@
 //! The queue's promises one by one, on a virtual clock.
 
 mod endings;
+mod refusals;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,13 +41,25 @@ struct Rig {
 }
 
 fn limits(idempotent: bool) -> Limits {
-    Limits { linger: LINGER, batch_bytes: BATCH, delivery_timeout: TIMEOUT, retry_backoff: BACKOFF, idempotent }
+    Limits {
+        linger: LINGER,
+        batch_bytes: BATCH,
+        delivery_timeout: TIMEOUT,
+        retry_backoff: BACKOFF,
+        retry_backoff_max: BACKOFF,
+        idempotent,
+        stop_at_failure: false,
+    }
 }
 
 impl Rig {
     fn new(idempotent: bool, memory: usize) -> Self {
+        Self::with(limits(idempotent), memory)
+    }
+
+    fn with(limits: Limits, memory: usize) -> Self {
         Self {
-            queue: PartitionQueue::new(0, Arc::new(limits(idempotent))),
+            queue: PartitionQueue::new(0, Arc::new(limits)),
             budget: Budget::new(memory, || ()),
             now: Instant::now(),
             compressor: Compressor::new(),
@@ -105,7 +118,7 @@ impl Rig {
     }
 
     fn complete(&mut self, batch: Batch, attempt: Attempt) -> Option<ErrorKind> {
-        match self.queue.complete(batch, attempt, self.now) {
+        match self.queue.complete(batch, attempt, self.now, 0.5) {
             Completion::Finished(finished) => deliver(finished),
             Completion::Requeued => None,
             Completion::Split(batch) => {
@@ -391,8 +404,8 @@ fn one_record_too_large_for_the_broker_fails_and_what_is_behind_it_goes_on() {
     rig.refuse(second, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
     rig.wait(BACKOFF);
     let again = rig.drain().unwrap();
-    // The number it had can never fit any more, so it goes on under another identity.
-    assert_eq!(again.stamp, Some(ProducerStamp { producer_id: 1001, producer_epoch: 0, base_sequence: 0 }));
+    // Nothing is in the log under the number of the one that failed, so it is given again.
+    assert_eq!(again.stamp, Some(ProducerStamp { producer_id: 1000, producer_epoch: 0, base_sequence: 1 }));
     rig.acknowledge(again, 9);
     assert_eq!((large.outcome(), behind.outcome()), (Some(Err(ErrorKind::TooLarge)), Some(Ok(Some(9)))));
 }

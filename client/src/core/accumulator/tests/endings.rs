@@ -29,7 +29,7 @@ fn what_is_under_way_does_not_expire_and_what_was_lost_says_that_it_may_be_writt
     assert!(rig.queue.expire(rig.now, None).is_empty());
     assert_eq!(ticket.outcome(), None);
     let error = Error::new(ErrorKind::Timeout, "no answer").written_maybe(true);
-    let Completion::Finished(finished) = rig.queue.complete(batch, Attempt::Lost(error), rig.now) else {
+    let Completion::Finished(finished) = rig.queue.complete(batch, Attempt::Lost(error), rig.now, 0.5) else {
         panic!("it is too late for another attempt")
     };
     let error = finished.error().unwrap();
