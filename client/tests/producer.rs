@@ -139,9 +139,11 @@ async fn a_topic_that_was_just_created_takes_records_at_once() {
 #[tokio::test]
 async fn a_record_that_can_never_fit_is_refused_at_once() {
     let broker = broker(1, 1).await;
-    let (_producer, topic) = producing(&broker, quick()).await;
+    let options = ProducerOptions { max_request_bytes: Some(1 << 20), ..quick() };
+    let (_producer, topic) = producing(&broker, options).await;
     let error = topic.try_send(to(0, &vec![b'x'; 1 << 20])).unwrap_err();
     assert_eq!((error.kind(), error.is_retriable()), (ErrorKind::TooLarge, false), "{error}");
+    assert!(error.to_string().contains("max_request_bytes"), "{error}");
     // A broker takes 1000012 bytes in a batch by default.
     let large = vec![b'x'; 999_900];
     within(within(topic.send(to(0, &large))).await.unwrap()).await.unwrap();

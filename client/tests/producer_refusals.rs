@@ -114,6 +114,9 @@ async fn a_record_larger_than_all_of_the_buffer_is_written() {
     let large = topic.send(to(0, &large)).await.unwrap();
     let behind = topic.send(to(0, b"behind")).await.unwrap();
     for (offset, delivery) in (0..).zip([small, large, behind]) {
-        assert_eq!(tokio::time::timeout(Duration::from_secs(30), delivery).await.unwrap().unwrap().offset, Some(offset));
+        assert_eq!(
+            tokio::time::timeout(Duration::from_secs(30), delivery).await.unwrap().unwrap().offset,
+            Some(offset)
+        );
     }
 }

@@ -10,7 +10,7 @@ use ottla_connector::exit::Exit;
 use ottla_connector::mode::{Mode, group};
 use ottla_connector::source::jsonl::Input;
 use ottla_connector::target::kafka::Naming;
-use ottla_connector::task::{Ending, Job, LinesFrom, SourceSpec, TargetSpec};
+use ottla_connector::task::{Command, Ending, Job, KafkaTo, LinesFrom, SourceSpec, TargetSpec};
 use ottla_devbroker::{DevBroker, Fault, LogRecord};
 use ottla_protocol::compression::Compression;
 use ottla_protocol::records::Header;
@@ -59,7 +59,7 @@ async fn key_value_headers_and_time_arrive_as_they_were_in_their_partition_and_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_other_partitions_keys_meet_as_kafkas_clients_place_them_and_keep_their_order() {
+async fn by_key_equal_keys_meet_as_kafkas_clients_place_them_and_keep_their_order() {
     let broker = two_topics(3, 2).await;
     for partition in 0..3 {
         let values: Vec<_> =
@@ -68,7 +68,9 @@ async fn with_other_partitions_keys_meet_as_kafkas_clients_place_them_and_keep_t
             values.iter().map(|(key, value)| (Some(key.as_bytes()), Some(value.as_bytes()))).collect();
         produce_keyed(&broker, "from", partition, &records).await;
     }
-    run_ok(full(&broker, "t")).await;
+    let mut to = to_topic(&broker, "to");
+    to.partition_by = Some("key".parse().expect("a rule"));
+    run_ok(job("t", from_topics(&broker, "from", Mode::Full), TargetSpec::Kafka(to))).await;
     for target in 0..2 {
         let records = log(&broker, "to", target);
         for record in &records {
@@ -205,22 +207,28 @@ async fn a_record_that_is_too_large_is_the_only_one_that_skip_passes() {
     let broker = two_topics(1, 1).await;
     fill(&broker, "from", 0, 0..3).await;
     let large = format!("{{\"pad\":\"{}\"}}", "x".repeat(2 << 20));
-    let large_options =
-        ProducerOptions { max_request_bytes: Some(8 << 20), compression: Compression::Gzip, ..ProducerOptions::default() };
+    let large_options = ProducerOptions {
+        max_request_bytes: Some(8 << 20),
+        compression: Compression::Gzip,
+        ..ProducerOptions::default()
+    };
     let producer = client(&broker).await.producer(large_options).await.expect("a producer");
     let outgoing = Outgoing { partition: Some(0), value: Some(large.as_bytes()), ..Outgoing::default() };
     producer.topic("from").await.expect("the topic").send(outgoing).await.expect("sent").await.expect("stored");
     fill(&broker, "from", 0, 4..6).await;
 
-    let failure = run(full(&broker, "t")).await.result.expect_err("refused");
+    // Compressed it would be small enough.
+    let mut to = to_topic(&broker, "to");
+    to.compression = Compression::None;
+    let task = |to: &KafkaTo| job("t", from_topics(&broker, "from", Mode::Full), TargetSpec::Kafka(to.clone()));
+    let failure = run(task(&to)).await.result.expect_err("refused");
     assert_eq!(failure.exit, Exit::StoppedByData, "{failure}");
     assert!(failure.message.contains("topic from, partition 0, offset 3"), "{failure}");
     assert_eq!(values(&broker, "to", 0), objects(0, 0..3));
     assert_eq!(committed(&broker, &group("t"), "from", 1).await, [Some(3)]);
 
-    let mut to = to_topic(&broker, "to");
     to.on_push_error = OnError::Skip;
-    let outcome = run_ok(job("t", from_topics(&broker, "from", Mode::Full), TargetSpec::Kafka(to))).await;
+    let outcome = run_ok(task(&to)).await;
     assert_eq!((outcome.counts.skipped, outcome.counts.written), (1, 2));
     assert_eq!(values(&broker, "to", 0), [objects(0, 0..3), objects(0, 4..6)].concat());
     assert_eq!(committed(&broker, &group("t"), "from", 1).await, [Some(6)]);
@@ -230,11 +238,12 @@ async fn a_record_that_is_too_large_is_the_only_one_that_skip_passes() {
 async fn skip_passes_what_the_target_refuses_and_never_sends_it_again() {
     let broker = two_topics(1, 1).await;
     fill(&broker, "from", 0, 0..10).await;
-    broker.inject(Fault::error(ApiKey::PRODUCE, ErrorCode::INVALID_TIMESTAMP).times(1));
+    broker.inject(Fault::error(ApiKey::PRODUCE, ErrorCode::INVALID_TIMESTAMP));
     let mut to = to_topic(&broker, "to");
     to.on_push_error = OnError::Skip;
     let outcome = run_ok(job("t", from_topics(&broker, "from", Mode::Full), TargetSpec::Kafka(to))).await;
     assert_eq!((outcome.counts.read, outcome.counts.written, outcome.counts.skipped), (10, 0, 10));
+    broker.clear_faults();
     run_ok(full(&broker, "t")).await;
     assert_eq!(values(&broker, "to", 0), Vec::<String>::new());
     assert_eq!(committed(&broker, &group("t"), "from", 1).await, [Some(10)]);
@@ -378,6 +387,7 @@ fn lines(input: Input, target: TargetSpec, on_bad_message: OnError) -> Job {
     Job {
         group: group("lines"),
         name: "lines".to_owned(),
+        command: Command::Run,
         source: SourceSpec::Lines(LinesFrom { input, on_bad_message, positions: None }),
         target,
         timing: quick(),
@@ -399,13 +409,15 @@ async fn a_bad_line_stops_behind_the_good_ones_and_skip_passes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lines_go_into_one_partition_in_their_order() {
+async fn first_puts_lines_into_one_partition_in_their_order() {
     let broker = two_topics(1, 3).await;
     let out = OutFile::new();
     let text =
         (0..50_000).map(|n| format!("{{\"n\":{n},\"pad\":\"some bytes to carry\"}}\n")).collect::<Vec<_>>().concat();
     std::fs::write(out.path(), &text).expect("written");
-    run_ok(lines(Input::File(out.path()), TargetSpec::Kafka(to_topic(&broker, "to")), OnError::Stop)).await;
+    let mut to = to_topic(&broker, "to");
+    to.partition_by = Some("first".parse().expect("a rule"));
+    run_ok(lines(Input::File(out.path()), TargetSpec::Kafka(to), OnError::Stop)).await;
     assert_eq!(values(&broker, "to", 0).join("\n") + "\n", text);
     assert_eq!((log(&broker, "to", 1).len(), log(&broker, "to", 2).len()), (0, 0));
 }

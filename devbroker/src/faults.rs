@@ -383,10 +383,7 @@ impl Plan {
             Effect::Silence => self.instead = Some(Instead::Silence),
             Effect::Delay(delay) => self.delay = self.delay.saturating_add(delay),
             Effect::CloseAfter => self.close_after = true,
-            Effect::CorruptRecords
-            | Effect::TruncateRecords
-            | Effect::HighWatermark(_)
-            | Effect::RefuseBatch(..) => {}
+            Effect::CorruptRecords | Effect::TruncateRecords | Effect::HighWatermark(_) | Effect::RefuseBatch(..) => {}
         }
     }
 }

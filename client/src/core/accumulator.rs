@@ -23,11 +23,11 @@ pub(crate) mod cell;
 pub(crate) mod memory;
 mod outgoing;
 mod refusal;
-pub(crate) mod trouble;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
+pub(crate) mod trouble;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

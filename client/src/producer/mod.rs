@@ -326,7 +326,8 @@ impl TopicProducer {
     fn offer(&self, record: &Outgoing<'_>) -> Result<Option<Delivery>, Error> {
         let topic = self.topic.newest();
         let available = |partition| topic.is_available(partition);
-        let choice = topic.spread.choose(record.partition, record.key, topic.count(), available);
+        let key = record.key.filter(|_| !self.handle.shared.options.ignore_keys);
+        let choice = topic.spread.choose(record.partition, key, topic.count(), available);
         let (Choice::Fixed(number) | Choice::Loose(number) | Choice::Unknown(number)) = choice;
         let Some(partition) = topic.partition(number) else { return Err(self.no_partition(number)) };
         let timestamp_ms = record.timestamp_ms.unwrap_or_else(|| self.handle.shared.clock.ms());

@@ -72,6 +72,9 @@ pub struct ProducerOptions {
     /// [`ErrorKind::Closed`] and the record's error in the text. Whoever sends the failed record again later then overtakes
     /// nothing. Default: off.
     pub stop_at_failure: bool,
+    /// Whether records without a partition go where [`unkeyed`](Self::unkeyed) says although they have a key. Kafka:
+    /// `partitioner.ignore.keys` (KIP-794). Default: off.
+    pub ignore_keys: bool,
     /// Where records go that have neither partition nor key. Default: [`Unkeyed::Sticky`].
     pub unkeyed: Unkeyed,
 }
@@ -92,6 +95,7 @@ impl Default for ProducerOptions {
             retry_backoff: Duration::from_millis(100),
             retry_backoff_max: Duration::from_secs(1),
             stop_at_failure: false,
+            ignore_keys: false,
             unkeyed: Unkeyed::Sticky,
         }
     }

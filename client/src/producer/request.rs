@@ -10,8 +10,8 @@ use ottla_protocol::{ApiKey, ErrorCode};
 
 use super::options::ProducerOptions;
 use super::shared::Partition;
-use crate::core::accumulator::{Attempt, INVALID_RECORD};
 use crate::core::accumulator::batch::Batch;
+use crate::core::accumulator::{Attempt, INVALID_RECORD};
 use crate::error::{Error, ErrorKind};
 
 /// A batch on its way, and the partition that it came from.

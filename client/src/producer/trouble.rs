@@ -1,10 +1,11 @@
 //! What keeps records from being acknowledged at the moment, for whoever wants to say so before they fail.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ottla_protocol::ErrorCode;
 
-use super::shared::{Partition, Shared};
+use super::shared::{Partition, Shared, Topic};
 use super::{Producer, TopicProducer};
 use crate::TopicPartition;
 use crate::core::accumulator::trouble::QueueTrouble;
@@ -60,6 +61,20 @@ impl Producer {
         found.sort_unstable_by(|one, other| one.place.cmp(&other.place));
         found
     }
+
+    /// The topics that are written without numbers although the producer is idempotent, since their message format has no
+    /// room for them; see [`TopicProducer::is_idempotent`].
+    pub fn unnumbered_topics(&self) -> Vec<Arc<str>> {
+        let shared = &self.handle.shared;
+        let topics = shared.open_topics().into_iter();
+        topics.filter(|topic| topic.has_left_numbers()).map(|topic| topic.name.clone()).collect()
+    }
+}
+
+impl Topic {
+    fn has_left_numbers(&self) -> bool {
+        self.partitions.iter().any(|partition| partition.lock().queue.has_left_numbers())
+    }
 }
 
 impl TopicProducer {
@@ -69,8 +84,7 @@ impl TopicProducer {
     ///
     /// [`ProducerOptions::idempotent`]: crate::ProducerOptions::idempotent
     pub fn is_idempotent(&self) -> bool {
-        let left = |partition: &std::sync::Arc<Partition>| partition.lock().queue.has_left_numbers();
-        self.handle.shared.options.is_idempotent() && !self.topic.newest().partitions.iter().any(left)
+        self.handle.shared.options.is_idempotent() && !self.topic.newest().has_left_numbers()
     }
 }
 
@@ -90,7 +104,8 @@ impl Shared {
             None if waiting_since + LEADERLESS_AFTER <= now => Some(QueueTrouble {
                 since: waiting_since,
                 attempts: 0,
-                error: Error::from_code(ErrorCode::LEADER_NOT_AVAILABLE).advice("start the brokers that hold its replicas"),
+                error: Error::from_code(ErrorCode::LEADER_NOT_AVAILABLE)
+                    .advice("start the brokers that hold its replicas"),
             }),
             None => None,
         }

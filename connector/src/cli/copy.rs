@@ -25,7 +25,7 @@ use crate::source::jsonl::Input;
 use crate::source::kafka::Selection;
 use crate::target::jsonl::{Existing, Purpose};
 use crate::target::kafka::Naming;
-use crate::task::{self, Ending, Job, JsonlTo, KafkaFrom, KafkaTo, LinesFrom, SourceSpec, TargetSpec, Timing};
+use crate::task::{self, Command, Ending, Job, JsonlTo, KafkaFrom, KafkaTo, LinesFrom, SourceSpec, TargetSpec, Timing};
 
 /// Arguments of `ottla copy`.
 #[derive(Debug, Args)]
@@ -33,7 +33,8 @@ use crate::task::{self, Ending, Job, JsonlTo, KafkaFrom, KafkaTo, LinesFrom, Sou
     kafka://host:port[,host:port...]/topic[?key=value&...]\n\
     kafka+tls://host:port[,host:port...]/topic[?key=value&...] for TLS\n\n\
     Keys of a source: on_bad_message=stop|skip\n\
-    Keys of a target: acks=none|leader|majority|all, compression=none|gzip|snappy|lz4|zstd, on_push_error=stop|skip\n\
+    Keys of a target: acks=none|leader|majority|all, compression=none|gzip|snappy|lz4|zstd, on_push_error=stop|skip,\n\
+    partition_by=source|key|spread|first|key:/NAME (default: source, and spread for lines), max_request_bytes=NUMBER\n\
     Keys of kafka+tls: ca=PATH (a PEM file or a directory; without it the system's authorities), cert=PATH and key=PATH of a \
     client certificate, server_name=NAME. What needs a password goes into a config file.")]
 pub struct CopyArgs {
@@ -106,7 +107,7 @@ impl Side {
     fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Source => &["on_bad_message"],
-            Self::Target => &["acks", "compression", "on_push_error"],
+            Self::Target => &["acks", "compression", "max_request_bytes", "on_push_error", "partition_by"],
         }
     }
 }
@@ -131,6 +132,7 @@ fn job(args: &CopyArgs) -> Result<Job, Failure> {
         name: "copy".to_owned(),
         // A copy keeps no positions.
         group: mode::group("copy"),
+        command: Command::Copy,
         source: source_spec(source, bad),
         target: target_spec(target, existing),
         timing: Timing { shutdown: args.shutdown_timeout, ..Timing::default() },
@@ -197,6 +199,8 @@ fn target_spec(place: Place, existing: Existing) -> TargetSpec {
             acks: url.acks,
             compression: url.compression,
             on_push_error: url.on_push_error,
+            partition_by: url.partition_by,
+            max_request_bytes: url.max_request_bytes,
         }),
     }
 }

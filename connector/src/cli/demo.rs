@@ -25,8 +25,8 @@ use crate::source::kafka::Selection;
 use crate::target::jsonl::{Existing, Purpose};
 use crate::target::kafka::Naming;
 use crate::task::{
-    self, ClusterSpec, Ending, Job, JsonlTo, KafkaFrom, KafkaTo, LinesFrom, Outcome, Shutdown, SourceSpec, TargetSpec,
-    Timing,
+    self, ClusterSpec, Command, Ending, Job, JsonlTo, KafkaFrom, KafkaTo, LinesFrom, Outcome, Shutdown, SourceSpec,
+    TargetSpec, Timing,
 };
 
 static ORDERS: LazyLock<String> = LazyLock::new(orders);
@@ -98,6 +98,7 @@ fn send(servers: &[String]) -> Job {
     Job {
         name: "send".to_owned(),
         group: group("send"),
+        command: Command::Copy,
         source: SourceSpec::Lines(LinesFrom {
             input: Input::Memory(ORDERS.as_bytes()),
             on_bad_message: OnError::Stop,
@@ -109,6 +110,8 @@ fn send(servers: &[String]) -> Job {
             acks: AckLevel::All,
             compression: Compression::Lz4,
             on_push_error: OnError::Stop,
+            partition_by: None,
+            max_request_bytes: None,
         }),
         timing: Timing::default(),
     }
@@ -119,6 +122,7 @@ fn sync(servers: &[String], file: &Path) -> Job {
     Job {
         name: "sync".to_owned(),
         group: group("sync"),
+        command: Command::Copy,
         source: SourceSpec::Kafka(KafkaFrom {
             cluster: cluster(servers),
             selection: Selection::Matching(expression),

@@ -10,11 +10,14 @@ use super::interpolate;
 use super::keys::{self, KindName, Section};
 use super::mistake::{Mistake, shown};
 use super::model::{
-    AckLevel, Bootstrap, Connection, ExpressionError, Jsonl, JsonlPath, Kafka, Kind, OnError, Role, TopicExpression,
+    AckLevel, Bootstrap, Connection, ExpressionError, Jsonl, JsonlPath, Kafka, Kind, OnError, REQUEST_BYTES, Role,
+    TopicExpression,
 };
+use super::nearest::nearest;
 use super::read::{Reader, Table, Text};
 use super::tls;
 use crate::secret::Secret;
+use crate::target::partitioning::{PartitionBy, PartitionByError};
 
 const KINDS: [(&str, KindName); 2] = [("kafka", KindName::Kafka), ("jsonl", KindName::Jsonl)];
 const ROLES: [(&str, Role); 3] = [("source", Role::Source), ("target", Role::Target), ("both", Role::Both)];
@@ -71,6 +74,8 @@ fn kafka(reader: &mut Reader<'_>, table: &Table<'_, '_>, meant: &[&'static str])
     let acks = word_or(reader, table, "acks", &ACKS, AckLevel::Majority);
     let compression = word_or(reader, table, "compression", &COMPRESSIONS, Compression::Lz4);
     let topics = table.fields.get("topics").map_or(Some(TopicExpression::all()), |value| topics(reader, value));
+    let partition_by = table.fields.get("partition_by").map(|value| partition_by(reader, value));
+    let max_request_bytes = table.fields.get("max_request_bytes").map(|value| request_bytes(reader, value));
     let bootstrap = reader.required(table, "bootstrap", meant).and_then(|value| bootstrap(reader, value));
     let login = table.fields.get("auth");
     let auth = login.map(|value| auth(reader, value));
@@ -85,7 +90,9 @@ fn kafka(reader: &mut Reader<'_>, table: &Table<'_, '_>, meant: &[&'static str])
     }
     // A part that is there and wrong leaves no connection.
     let (auth, tls) = (present(auth)?, present(tls)?.map(Box::new));
-    Some(Kafka { bootstrap: bootstrap?, topics: topics?, acks, compression, auth, tls })
+    let (partition_by, max_request_bytes) = (present(partition_by)?, present(max_request_bytes)?);
+    let (bootstrap, topics) = (bootstrap?, topics?);
+    Some(Kafka { bootstrap, topics, acks, compression, partition_by, max_request_bytes, auth, tls })
 }
 
 /// `None` for what is there and could not be read.
@@ -94,6 +101,39 @@ pub(super) fn present<T>(read: Option<Option<T>>) -> Option<Option<T>> {
         None => Some(None),
         Some(read) => read.map(Some),
     }
+}
+
+/// `partition_by`: a word, or `key:` with a JSON pointer.
+fn partition_by(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<PartitionBy> {
+    let text = reader.filled_text("partition_by", value)?;
+    let error = match text.value.parse::<PartitionBy>() {
+        Ok(rule) => return Some(rule),
+        Err(error) => error,
+    };
+    let message = format!("{} is no value of `partition_by`", text.quoted());
+    let help = match (&error, nearest(&text.value, PartitionBy::WORDS.iter().copied())) {
+        (PartitionByError::Word, Some(near)) => format!("write \"{near}\""),
+        _ => error.to_string(),
+    };
+    reader.push(Mistake::error(text.at, message).help(help));
+    None
+}
+
+/// `max_request_bytes`: a whole number.
+fn request_bytes(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<usize> {
+    let DeValue::Integer(number) = value.get_ref() else {
+        reader.wrong_type("max_request_bytes", value, "a number of bytes, without quotes");
+        return None;
+    };
+    let bytes =
+        usize::from_str_radix(number.as_str(), number.radix()).ok().filter(|bytes| REQUEST_BYTES.contains(bytes));
+    if bytes.is_none() {
+        let message = format!("{} is no value of `max_request_bytes`", number.as_str());
+        let help =
+            format!("allowed are {} to {}; the default follows the topic", REQUEST_BYTES.start(), REQUEST_BYTES.end());
+        reader.push(Mistake::error(value.span(), message).help(help));
+    }
+    bytes
 }
 
 fn jsonl(reader: &mut Reader<'_>, table: &Table<'_, '_>, meant: &[&'static str]) -> Option<Jsonl> {

@@ -13,6 +13,7 @@ pub use super::kerberos::{Kerberos, KerberosCredential, Krb5Conf};
 pub use super::tls::trusted;
 pub use super::topics::{ExpressionError, TopicExpression};
 use crate::secret::Secret;
+use crate::target::partitioning::PartitionBy;
 
 /// One checked config file.
 #[derive(Debug, Clone)]
@@ -82,11 +83,19 @@ pub struct Kafka {
     pub acks: AckLevel,
     /// How written batches are compressed.
     pub compression: Compression,
+    /// Which partition of the topic written to a record goes to; `None` is the source's for topics, and spread for lines.
+    pub partition_by: Option<PartitionBy>,
+    /// How large a request and a record may be, in bytes; `None` leaves a record's size to the topic.
+    pub max_request_bytes: Option<usize>,
     /// The login, if the cluster asks for one.
     pub auth: Option<Auth>,
     /// How connections are protected; `None` is plain TCP. Its files were there and fitted together when it was checked.
     pub tls: Option<Box<TlsOptions>>,
 }
+
+/// What `max_request_bytes` may be: a batch's header and a short record at least, and what brokers take at most
+/// (`socket.request.max.bytes`).
+pub const REQUEST_BYTES: std::ops::RangeInclusive<usize> = 256..=100 << 20;
 
 /// Where a cluster is reached first.
 #[derive(Debug, Clone, PartialEq, Eq)]

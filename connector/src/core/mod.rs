@@ -8,3 +8,4 @@ pub mod evidence;
 pub mod plan;
 pub mod seen_topics;
 pub mod sole;
+pub mod trouble;

@@ -1,8 +1,10 @@
 //! What a value has to be before it may travel: one JSON object.
 
 mod json_object;
+mod pointer;
 
 pub use json_object::{Fault, Layout, MAX_DEPTH, NotAnObject, check};
+pub use pointer::{Pointer, PointerError};
 
 /// The most characters of a value that an error shows.
 pub const CLIPPED_CHARACTERS: usize = 120;

@@ -188,7 +188,7 @@ impl JsonlTarget {
         self.hand_over(true)?;
         self.written().await?;
         for (span, lines) in self.held.drain(..) {
-            each(Settled { span, written: lines, refused: None });
+            each(Settled { span, written: lines, refused: Vec::new() });
         }
         Ok(())
     }

@@ -3,13 +3,11 @@
 //! - **Topic**: the one that the connection's `topics` names if it is a plain name, else the one of the same name as the
 //!   source's. A missing one is created with 1 partition and 1 replica before the first record; an existing one is never
 //!   altered.
-//! - **Partition**: the source's own if the target topic has as many as the source topic; else by the key, hashed as
-//!   Kafka's own clients do; a record without a key goes to the source partition's number modulo the count. All three
-//!   keep the order of a source partition's records with equal keys, and of those without a key. Lines of a file have
-//!   neither key nor partition and all go to partition 0, in their order.
+//! - **Partition**: by the rule that `partition_by` names, see [`super::partitioning`]. It is printed when a topic is
+//!   opened, before its first record.
 //! - Value, key, headers and time are those of the source; a record without a value (a tombstone) stays one.
 //! - Acknowledgements count by rows: the records of one source batch that went into the same batch of the producer. So
-//!   nothing is kept per record.
+//!   nothing is kept per record, but for the offsets of a row that has gaps.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
@@ -20,8 +18,8 @@ use ottla_client::{
     TopicProducer,
 };
 use ottla_protocol::compression::Compression;
-use ottla_protocol::partition_for_key;
 
+use super::partitioning::{Chosen, PartitionBy, Partitioning};
 use super::{Push, Refused, Route, Settled, SourceTopic, Ticket};
 use crate::config::model::AckLevel;
 use crate::core::checkpoint::{Checkpoint, Span};
@@ -31,6 +29,9 @@ use crate::task::failure::{client_failure, in_connection};
 
 /// How much a producer may hold; with the consumer's buffer it bounds the memory of a task.
 const BUFFER_BYTES: usize = 16 << 20;
+
+/// So many topics are named when they are opened, each with the rule of its partitions; the others under `-v` only.
+const TOPICS_NAMED: usize = 20;
 
 /// One attempt of a record takes no longer, so that there is time for another.
 const LONGEST_REQUEST: Duration = Duration::from_secs(30);
@@ -57,6 +58,12 @@ pub struct KafkaTargetOptions {
     pub compression: Compression,
     /// How long a record may take before it has failed, all attempts counted.
     pub delivery_timeout: Duration,
+    /// Which partition a record goes to; `None` is the source's for topics, and spread for lines.
+    pub partition_by: Option<PartitionBy>,
+    /// How large a request and a record may be; `None` leaves a record's size to the topic.
+    pub max_request_bytes: Option<usize>,
+    /// Whether nothing of a partition is sent after a record that failed.
+    pub stop_at_failure: bool,
 }
 
 /// Writes records to topics.
@@ -70,8 +77,8 @@ pub struct KafkaTarget {
     runs: VecDeque<Run>,
     /// The number of the first run that is still to be settled.
     first_run: u64,
-    /// Created topics, to be told to the user.
-    created: Vec<String>,
+    /// What the user is to know, a line each.
+    news: Vec<String>,
 }
 
 /// The way from a source topic.
@@ -81,15 +88,10 @@ struct Way {
     partitioning: Partitioning,
     /// By target partition: the number of the run that may grow.
     growing: Vec<Option<u64>>,
-}
-
-/// How a source topic's records are spread over the target topic's partitions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Partitioning {
-    /// Partitions of the target topic, at least 1.
-    partitions: i32,
-    /// Both topics have as many.
-    keep: bool,
+    /// The user was told that a record lacks the field that the rule looks at.
+    lacked_field: bool,
+    /// The user was told that the topic has more partitions than when it was opened.
+    told_growth: bool,
 }
 
 /// Records of one span that went into the same batch one after the other.
@@ -100,6 +102,8 @@ struct Run {
     count: u32,
     first: i64,
     last: i64,
+    /// Where the offsets do not follow one another: the record's number in the run, and its offset.
+    jumps: Vec<(u32, i64)>,
 }
 
 impl KafkaTarget {
@@ -108,6 +112,7 @@ impl KafkaTarget {
     /// # Errors
     /// The cluster's release lacks the codec, or no producer identity can be had. Nothing was sent.
     pub async fn open(client: Client, options: KafkaTargetOptions) -> Result<Self, Failure> {
+        let defaults = ProducerOptions::default();
         let producer_options = ProducerOptions {
             acks: match options.acks {
                 AckLevel::None => Acks::None,
@@ -116,9 +121,14 @@ impl KafkaTarget {
             },
             compression: options.compression,
             buffer_bytes: BUFFER_BYTES,
+            max_request_bytes: options.max_request_bytes,
+            stop_at_failure: options.stop_at_failure,
+            ignore_keys: options.partition_by == Some(PartitionBy::Spread),
+            // A batch is no larger than a request.
+            batch_bytes: defaults.batch_bytes.min(options.max_request_bytes.unwrap_or(usize::MAX)),
             delivery_timeout: options.delivery_timeout,
             request_timeout: options.delivery_timeout.mul_f64(0.4).min(LONGEST_REQUEST),
-            ..ProducerOptions::default()
+            ..defaults
         };
         let producer = client.producer(producer_options).await;
         let producer = producer.map_err(|error| client_failure(&in_connection(&options.connection), &error))?;
@@ -130,7 +140,7 @@ impl KafkaTarget {
             by_source: HashMap::new(),
             runs: VecDeque::new(),
             first_run: 0,
-            created: Vec::new(),
+            news: Vec::new(),
         })
     }
 
@@ -159,9 +169,20 @@ impl KafkaTarget {
         Ok(wanted.find(|name| !there.contains(name)).map(str::to_owned))
     }
 
-    /// The topics that were created since the last call.
-    pub fn take_created(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.created)
+    /// What the user is to know and was not told yet, a line each: topics that were created, and how their partitions are
+    /// chosen.
+    pub fn take_news(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// The producer, to ask it what keeps it waiting.
+    pub fn producer(&self) -> &Producer {
+        &self.producer
+    }
+
+    /// Whether a record counts as written without anybody's word for it.
+    pub fn is_unconfirmed(&self) -> bool {
+        self.options.acks == AckLevel::None
     }
 
     pub(super) async fn route(&mut self, source: SourceTopic<'_>) -> Result<Route, Failure> {
@@ -182,12 +203,34 @@ impl KafkaTarget {
         };
         let topic = self.topic(&name).await?;
         let partitions = topic.partitions().max(1);
-        let keep = source.name.is_some() && source.partitions == partitions;
+        let default = || if source.name.is_some() { PartitionBy::Source } else { PartitionBy::Spread };
+        let by = self.options.partition_by.clone().unwrap_or_else(default);
+        let partitioning = Partitioning { by, partitions };
+        self.tell_rule(source, &name, &partitioning);
         let growing = vec![None; partitions as usize];
-        self.routes.push(Way { topic, partitioning: Partitioning { partitions, keep }, growing });
+        self.routes.push(Way { topic, partitioning, growing, lacked_field: false, told_growth: false });
         let route = Route(self.routes.len() - 1);
         self.by_source.insert(key, route);
         Ok(route)
+    }
+
+    /// Notes for the user how the partitions of a topic are chosen.
+    fn tell_rule(&mut self, source: SourceTopic<'_>, target: &str, rule: &Partitioning) {
+        let Partitioning { by, partitions } = rule;
+        let from = source.name.map_or_else(|| "lines".to_owned(), |name| format!("topic {name}"));
+        let how = rule.describe(source.partitions);
+        let plural = if *partitions == 1 { "" } else { "s" };
+        let line = format!("{from} to topic {target}, {partitions} partition{plural}: partition_by = \"{by}\", {how}");
+        match self.routes.len() {
+            TOPICS_NAMED.. => tracing::info!("{line}"),
+            count => {
+                self.news.push(line);
+                if count + 1 == TOPICS_NAMED {
+                    self.news
+                        .push("the partitions of further topics are chosen by the same rule; -v names them".to_owned());
+                }
+            }
+        }
     }
 
     /// The topic to write to, created if it is missing.
@@ -197,7 +240,7 @@ impl KafkaTarget {
         if self.client.topic(name).await.map_err(|error| failed(&error))?.is_none() {
             let topic = NewTopic { name: name.to_owned(), partitions: 1, replicas: 1 };
             if self.client.create_topic(&topic).await.map_err(|error| failed(&error))? == Created::New {
-                self.created.push(name.to_owned());
+                self.news.push(format!("created topic {name} with 1 partition and 1 replica"));
             }
         }
         self.producer.topic(name).await.map_err(|error| failed(&error))
@@ -212,9 +255,23 @@ impl KafkaTarget {
         event: &Event<'_>,
     ) -> Push {
         let way = &mut self.routes[route.0];
-        let partition = way.partitioning.choose(ticket.partition, event.key);
+        let partition = match way.partitioning.choose(ticket.partition, event) {
+            Chosen::Partition(partition) => Some(partition),
+            Chosen::Any => None,
+            Chosen::WithoutField(partition) => {
+                if !std::mem::replace(&mut way.lacked_field, true) {
+                    let topic = way.topic.topic();
+                    let by = &way.partitioning.by;
+                    self.news.push(format!(
+                        "a record has no string, number or boolean for partition_by = \"{by}\"; all such records go to \
+                         partition {partition} of topic {topic}"
+                    ));
+                }
+                Some(partition)
+            }
+        };
         let outgoing = Outgoing {
-            partition: Some(partition),
+            partition,
             timestamp_ms: event.timestamp_ms,
             key: event.key,
             value: event.value,
@@ -225,19 +282,52 @@ impl KafkaTarget {
             Err(error) if error.kind() == ErrorKind::BufferFull => return Push::Full,
             Err(error) => return Push::Refused(error),
         };
-        let growing = &mut way.growing[partition as usize];
+        let Some(growing) = way.growing.get_mut(delivery.partition() as usize) else {
+            return self.took_in_new_partition(checkpoint, ticket, delivery);
+        };
         if let Some(run) = growing.and_then(|number| self.runs.get_mut(number.checked_sub(self.first_run)? as usize))
             && run.span == ticket.span
             && run.delivery.same_batch(&delivery)
         {
+            if run.last + 1 != ticket.offset {
+                run.jumps.push((run.count, ticket.offset));
+            }
             run.count += 1;
             run.last = ticket.offset;
             return Push::Taken;
         }
-        checkpoint.hold(ticket.span);
         *growing = Some(self.first_run + self.runs.len() as u64);
+        if way.topic.partitions() > way.partitioning.partitions && !std::mem::replace(&mut way.told_growth, true) {
+            self.tell_growth(route);
+        }
+        self.start_run(checkpoint, ticket, delivery);
+        Push::Taken
+    }
+
+    fn start_run(&mut self, checkpoint: &mut Checkpoint, ticket: Ticket, delivery: Delivery) {
+        checkpoint.hold(ticket.span);
         let (first, last) = (ticket.offset, ticket.offset);
-        self.runs.push_back(Run { span: ticket.span, delivery, count: 1, first, last });
+        self.runs.push_back(Run { span: ticket.span, delivery, count: 1, first, last, jumps: Vec::new() });
+    }
+
+    /// A rule holds as long as the task runs, so that no key or partition changes its place in the middle.
+    #[cold]
+    fn tell_growth(&mut self, route: Route) {
+        let way = &self.routes[route.0];
+        let (topic, known, now) = (way.topic.topic(), way.partitioning.partitions, way.topic.partitions());
+        if way.partitioning.by != PartitionBy::Spread {
+            self.news.push(format!(
+                "topic {topic} has {now} partitions now; until the next start of the task its records go to the first {known}, \
+                 then partition_by = \"{}\" counts all of them",
+                way.partitioning.by
+            ));
+        }
+    }
+
+    /// The topic has more partitions than when the route was opened, and the producer spreads over them too.
+    #[cold]
+    fn took_in_new_partition(&mut self, checkpoint: &mut Checkpoint, ticket: Ticket, delivery: Delivery) -> Push {
+        self.start_run(checkpoint, ticket, delivery);
         Push::Taken
     }
 
@@ -263,10 +353,11 @@ impl KafkaTarget {
     pub(super) async fn settled(&mut self) -> Settled {
         let Some(run) = self.runs.front_mut() else { return std::future::pending().await };
         let refused = run.delivery.refused(run.count).await;
+        let failed: u64 = refused.iter().map(|(records, _)| u64::from(length(records))).sum();
         let settled = Settled {
             span: run.span,
-            written: u64::from(run.count) - refused.iter().map(|(records, _)| u64::from(length(records))).sum::<u64>(),
-            refused: refusal(run, refused),
+            written: u64::from(run.count).saturating_sub(failed),
+            refused: refusals(run, refused),
         };
         self.runs.pop_front();
         self.first_run += 1;
@@ -274,70 +365,28 @@ impl KafkaTarget {
     }
 }
 
-impl Partitioning {
-    /// The target partition of a record.
-    #[inline]
-    fn choose(self, source_partition: i32, key: Option<&[u8]>) -> i32 {
-        if self.keep && source_partition < self.partitions {
-            return source_partition;
-        }
-        match key {
-            Some(key) => partition_for_key(key, self.partitions),
-            None => source_partition.rem_euclid(self.partitions),
-        }
-    }
-}
-
 fn length(records: &Range<u32>) -> u32 {
     records.end.saturating_sub(records.start)
 }
 
-/// The refused records of a run. Their offsets are exact where no offset between the run's first and last is missing or
-/// went elsewhere; else they are bounds, and the lower one is the run's first offset.
-fn refusal(run: &Run, refused: Vec<(Range<u32>, Error)>) -> Option<Refused> {
-    let count = refused.iter().map(|(records, _)| u64::from(length(records))).sum();
-    let (lowest, highest) = (
-        refused.iter().map(|(records, _)| records.start).min()?,
-        refused.iter().map(|(records, _)| records.end).max()?,
-    );
-    let dense = run.last - run.first + 1 == i64::from(run.count);
-    let (first, last) =
-        if dense { (run.first + i64::from(lowest), run.first + i64::from(highest) - 1) } else { (run.first, run.last) };
-    let (_, error) = refused.into_iter().next()?;
-    Some(Refused { count, first, last, error })
+/// The refused records of a run, in their order.
+fn refusals(run: &Run, mut refused: Vec<(Range<u32>, Error)>) -> Vec<Refused> {
+    refused.sort_by_key(|(records, _)| records.start);
+    let refused = refused.into_iter().map(|(records, error)| Refused {
+        count: u64::from(length(&records)),
+        first: run.offset(records.start),
+        last: run.offset(records.end.saturating_sub(1)),
+        error,
+    });
+    refused.collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn equal_counts_keep_the_partition_whatever_the_key() {
-        let same = Partitioning { partitions: 3, keep: true };
-        for partition in 0..3 {
-            assert_eq!(same.choose(partition, None), partition);
-            assert_eq!(same.choose(partition, Some(b"any key")), partition);
-        }
-    }
-
-    #[test]
-    fn other_counts_go_by_the_key_as_kafkas_own_clients_do() {
-        let fewer = Partitioning { partitions: 2, keep: false };
-        for key in [&b"a"[..], b"b", b"", "长".as_bytes()] {
-            let chosen: Vec<_> = (0..5).map(|partition| fewer.choose(partition, Some(key))).collect();
-            assert_eq!(chosen, [partition_for_key(key, 2); 5], "a key's records meet in one partition");
-        }
-    }
-
-    #[test]
-    fn without_a_key_a_source_partition_stays_together() {
-        let fewer = Partitioning { partitions: 2, keep: false };
-        assert_eq!((0..5).map(|partition| fewer.choose(partition, None)).collect::<Vec<_>>(), [0, 1, 0, 1, 0]);
-    }
-
-    #[test]
-    fn a_partition_that_the_source_gained_later_finds_a_place() {
-        let kept = Partitioning { partitions: 2, keep: true };
-        assert_eq!(kept.choose(3, None), 1);
+impl Run {
+    /// The source offset of the record with this number in the run.
+    fn offset(&self, number: u32) -> i64 {
+        let after = self.jumps.partition_point(|(at, _)| *at <= number);
+        let (at, offset) =
+            after.checked_sub(1).and_then(|last| self.jumps.get(last)).copied().unwrap_or((0, self.first));
+        offset + i64::from(number - at)
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod jsonl;
 pub mod kafka;
+pub mod partitioning;
 
 use crate::core::checkpoint::{Checkpoint, Span};
 use crate::event::Event;
@@ -67,8 +68,8 @@ pub struct Settled {
     pub span: Span,
     /// How many of them are in the target now.
     pub written: u64,
-    /// Those that are not.
-    pub refused: Option<Refused>,
+    /// Those that are not, in their order.
+    pub refused: Vec<Refused>,
 }
 
 /// Records that a target did not take.
@@ -114,6 +115,19 @@ impl Target {
             Self::Kafka(kafka) => Ok(kafka.make_room().await),
             Self::Jsonl(jsonl) => jsonl.make_room().await.map(|()| None),
         }
+    }
+
+    /// What the user is to know and was not told yet, a line each.
+    pub fn take_news(&mut self) -> Vec<String> {
+        match self {
+            Self::Kafka(kafka) => kafka.take_news(),
+            Self::Jsonl(_) => Vec::new(),
+        }
+    }
+
+    /// Whether a record counts as written without anybody's word for it.
+    pub fn is_unconfirmed(&self) -> bool {
+        matches!(self, Self::Kafka(kafka) if kafka.is_unconfirmed())
     }
 
     /// How many rows are still to be settled.

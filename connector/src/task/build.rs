@@ -9,7 +9,9 @@ use crate::source::sniff::quoted;
 use crate::target::jsonl::{Existing, Purpose};
 use crate::target::kafka::Naming;
 
-use super::{ClusterSpec, Job, JsonlTo, KafkaFrom, KafkaTo, LinesFrom, Positions, SourceSpec, TargetSpec, Timing};
+use super::{
+    ClusterSpec, Command, Job, JsonlTo, KafkaFrom, KafkaTo, LinesFrom, Positions, SourceSpec, TargetSpec, Timing,
+};
 
 impl Job {
     /// The job of one task. `embedded` are the addresses of the development broker in this process.
@@ -23,6 +25,7 @@ impl Job {
         Ok(Self {
             name: task.name.clone(),
             group: task.group.clone(),
+            command: Command::Run,
             source: source_spec(config, task, source, embedded)?,
             target: target_spec(source, target, embedded),
             timing: Timing { shutdown: config.shutdown_timeout.unwrap_or(SHUTDOWN_TIMEOUT), ..Timing::default() },
@@ -104,6 +107,8 @@ fn target_spec(source: &Connection, target: &Connection, embedded: &[String]) ->
             acks: kafka.acks,
             compression: kafka.compression,
             on_push_error: target.on_push_error,
+            partition_by: kafka.partition_by.clone(),
+            max_request_bytes: kafka.max_request_bytes,
         }),
         Kind::Jsonl(jsonl) => {
             TargetSpec::Jsonl(JsonlTo { path: jsonl.path.clone(), existing: Existing::Append, purpose: Purpose::Task })

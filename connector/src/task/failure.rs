@@ -44,32 +44,21 @@ fn help(kind: ErrorKind) -> Option<&'static str> {
     })
 }
 
-/// Is it the record that the target does not take, so that trying again would not help?
+/// Is it the record that the target does not take, so that trying again would not help and others may be taken? Only these
+/// may `on_push_error = "skip"` pass. The client names a record with one of these codes only after it was refused alone;
+/// everything else is about the topic, the user, the options or the brokers.
 pub fn blames_the_record(error: &Error) -> bool {
     const INVALID_RECORD: ErrorCode = ErrorCode(87);
-    match error.kind() {
-        ErrorKind::TooLarge => true,
-        _ => matches!(
-            error.code(),
-            Some(
-                ErrorCode::CORRUPT_MESSAGE
-                    | ErrorCode::MESSAGE_TOO_LARGE
-                    | ErrorCode::RECORD_LIST_TOO_LARGE
-                    | ErrorCode::INVALID_TIMESTAMP
-                    | ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT
-                    | INVALID_RECORD
-            )
-        ),
-    }
-}
-
-/// May `on_push_error = "skip"` pass records over this error? It is for what the target says about them. A target that
-/// cannot be reached or lets nobody in says nothing about records, and passing all of them would empty the source into
-/// nowhere: that always stops the task.
-pub fn may_be_skipped(error: &Error) -> bool {
     match error.code() {
-        Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED | ErrorCode::CLUSTER_AUTHORIZATION_FAILED) => false,
-        Some(_) => !matches!(error.kind(), ErrorKind::Authentication | ErrorKind::Fenced),
-        None => error.kind() == ErrorKind::TooLarge,
+        Some(code) => matches!(
+            code,
+            ErrorCode::CORRUPT_MESSAGE
+                | ErrorCode::MESSAGE_TOO_LARGE
+                | ErrorCode::RECORD_LIST_TOO_LARGE
+                | ErrorCode::INVALID_TIMESTAMP
+                | INVALID_RECORD
+        ),
+        // A login's token can be too large, too.
+        None => error.kind() == ErrorKind::TooLarge && !error.is_from_login(),
     }
 }

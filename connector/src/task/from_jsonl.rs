@@ -174,12 +174,16 @@ impl<'j> FromLines<'j> {
         progress: &Arc<Progress>,
     ) -> Result<Self, Failure> {
         let source = open(job, from, console, progress).await?;
-        let policies = Policies { on_bad_message: from.on_bad_message, on_push_error: job.target.on_push_error() };
+        let policies = Policies {
+            on_bad_message: from.on_bad_message,
+            on_push_error: job.target.on_push_error(),
+            command: job.command,
+        };
         let target = job.target.open(&job.name, console, &job.timing).await?;
         refuse_loop(&job.name, from, &source, &target)?;
         let mut pump = Pump::new(&job.name, target, policies, job.timing.commit, console, Arc::clone(progress));
         let route = pump.target.route(SourceTopic { name: None, partitions: 1 }).await?;
-        super::say_created(&job.name, &mut pump.target, console);
+        pump.say_news();
         let watched = super::watched(&job.target, &pump.target).into_iter().collect();
         let watch = outage::watch(&job.name, watched, console);
         let (console, name) = (Arc::clone(console), job.name.clone());

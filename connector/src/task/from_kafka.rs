@@ -173,7 +173,11 @@ impl FromKafka {
         }
         let fresh = Fresh::of(&job.target).await;
         let target = job.target.open(&job.name, console, &job.timing).await?;
-        let policies = Policies { on_bad_message: from.on_bad_message, on_push_error: job.target.on_push_error() };
+        let policies = Policies {
+            on_bad_message: from.on_bad_message,
+            on_push_error: job.target.on_push_error(),
+            command: job.command,
+        };
         let own_cluster = match &target {
             Target::Kafka(kafka) => is_same_cluster(&client, kafka.client()),
             Target::Jsonl(_) => false,
@@ -539,7 +543,7 @@ impl FromKafka {
         }
         let topic = SourceTopic { name: Some(&seat.place.topic), partitions: seat.siblings };
         let route = self.pump.target.route(topic).await?;
-        super::say_created(&self.name, &mut self.pump.target, &self.console);
+        self.pump.say_news();
         self.seats[index].route = Some(route);
         Ok(route)
     }

@@ -11,6 +11,7 @@ mod from_jsonl;
 mod from_kafka;
 mod pump;
 pub mod sole;
+mod trouble;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::source::kafka::Selection;
 use crate::target::Target;
 use crate::target::jsonl::{Existing, JsonlTarget, Purpose};
 use crate::target::kafka::{KafkaTarget, KafkaTargetOptions, Naming};
+use crate::target::partitioning::PartitionBy;
 use ottla_protocol::compression::Compression;
 
 use self::failure::{client_failure, in_connection};
@@ -44,12 +46,23 @@ pub struct Job {
     pub name: String,
     /// The group under which its positions are kept.
     pub group: String,
+    /// What was typed for it.
+    pub command: Command,
     /// Where records come from.
     pub source: SourceSpec,
     /// Where they go.
     pub target: TargetSpec,
     /// Its clock.
     pub timing: Timing,
+}
+
+/// The command that a job is of: advice in its errors names this command's keys and flags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// `ottla run`, with a config file.
+    Run,
+    /// `ottla copy`, with flags and URLs.
+    Copy,
 }
 
 /// Where records come from.
@@ -128,6 +141,10 @@ pub struct KafkaTo {
     pub compression: Compression,
     /// What to do with a record that the target refuses.
     pub on_push_error: OnError,
+    /// Which partition a record goes to; `None` is the source's for topics, and spread for lines.
+    pub partition_by: Option<PartitionBy>,
+    /// How large a request and a record may be; `None` leaves a record's size to the topic.
+    pub max_request_bytes: Option<usize>,
 }
 
 /// Lines as a target.
@@ -322,6 +339,9 @@ impl TargetSpec {
                     acks: to.acks,
                     compression: to.compression,
                     delivery_timeout: timing.delivery,
+                    partition_by: to.partition_by.clone(),
+                    max_request_bytes: to.max_request_bytes,
+                    stop_at_failure: to.on_push_error == OnError::Stop,
                 };
                 Ok(Target::Kafka(Box::new(KafkaTarget::open(client, options).await?)))
             }
@@ -340,14 +360,5 @@ fn watched(spec: &TargetSpec, target: &Target) -> Option<(String, Client)> {
     match (spec, target) {
         (TargetSpec::Kafka(to), Target::Kafka(kafka)) => Some((to.cluster.name.clone(), kafka.client().clone())),
         _ => None,
-    }
-}
-
-/// Tells the user which topics were created.
-fn say_created(task: &str, target: &mut Target, console: &Console) {
-    let Target::Kafka(kafka) = target else { return };
-    for topic in kafka.take_created() {
-        let line = format!("{task}: created topic {topic} with 1 partition and 1 replica");
-        console.say_some(&format!("{task}: created topics"), &line);
     }
 }

@@ -12,7 +12,9 @@ use crate::format::{NotAnObject, clipped};
 use crate::progress::{Console, Progress};
 use crate::target::{Push, Refused, Route, Settled, Target, Ticket};
 
-use super::failure::{blames_the_record, may_be_skipped};
+use super::Command;
+use super::failure::blames_the_record;
+use super::trouble::Watch;
 
 /// So many rows may wait for their acknowledgement before no more is read. A row is what one fetched batch put into one
 /// produced batch, so this is far beyond what keeps a connection busy; it bounds the memory of tiny batches.
@@ -25,6 +27,15 @@ pub(super) struct Policies {
     pub(super) on_bad_message: OnError,
     /// A record that the target refuses.
     pub(super) on_push_error: OnError,
+    /// What was typed, so that advice names keys and flags it has.
+    pub(super) command: Command,
+}
+
+/// Why the task stops.
+struct Stop {
+    /// The first record that was not passed, if it is about one.
+    at: Option<(Lane, i64)>,
+    failure: Failure,
 }
 
 /// Moves records of any source into a target.
@@ -39,7 +50,10 @@ pub(super) struct Pump {
     console: Arc<Console>,
     name: String,
     skipped: u64,
-    stopped: Option<Failure>,
+    stopped: Option<Stop>,
+    /// Where the reader stopped last.
+    reader_at: Option<(Lane, i64)>,
+    watch: Option<Watch>,
 }
 
 /// A batch that is being handed over.
@@ -64,7 +78,9 @@ impl Pump {
         console: &Arc<Console>,
         progress: Arc<Progress>,
     ) -> Self {
+        let watch = Watch::start(name, &target, console);
         Self {
+            watch,
             target,
             checkpoint: Checkpoint::default(),
             batcher: Batcher::new(limits),
@@ -75,6 +91,7 @@ impl Pump {
             name: name.to_owned(),
             skipped: 0,
             stopped: None,
+            reader_at: None,
         }
     }
 
@@ -89,14 +106,49 @@ impl Pump {
         self.stopped.is_some()
     }
 
-    /// Why the task has to stop, if it has to.
+    /// Why the task has to stop, if it has to. To be asked once everything was settled: whether all records before were
+    /// delivered is read from the checkpoint.
     pub(super) fn take_stop(&mut self) -> Option<Failure> {
-        self.stopped.take()
+        let Stop { at, failure } = self.stopped.take()?;
+        let Some((lane, offset)) = at else { return Some(failure) };
+        let before = self.delivered_before(lane, offset);
+        let help = failure.help.as_deref().map_or_else(|| before.clone(), |help| format!("{before}; {help}"));
+        Some(failure.with_help(help))
+    }
+
+    /// What the checkpoint says about the records before this one.
+    fn delivered_before(&self, lane: Lane, offset: i64) -> String {
+        let safe = self.checkpoint.safe(lane);
+        if safe < offset {
+            let first = self.origins[lane.index()].at(safe);
+            let again = match self.policies.command {
+                Command::Run => "; the next start sends them again",
+                Command::Copy => "",
+            };
+            return format!("not all records before it were delivered, the first of them is {first}{again}");
+        }
+        match self.target.is_unconfirmed() {
+            true => "everything before it was sent, and with acks = \"none\" nobody confirms it".to_owned(),
+            false => "everything before it was delivered".to_owned(),
+        }
     }
 
     /// Stops the task for a reason that is none of the pump's.
     pub(super) fn stop(&mut self, failure: Failure) {
-        self.stopped.get_or_insert(failure);
+        let at = self.reader_at.take();
+        self.stop_for(Stop { at, failure });
+    }
+
+    /// The first reason in time counts, unless another one is about an earlier record of the same partition: the answer for
+    /// a record can come after the reader has met a later one.
+    fn stop_for(&mut self, stop: Stop) {
+        let is_earlier = |known: &Stop| match (known.at, stop.at) {
+            (Some((known_lane, known)), Some((lane, offset))) => lane == known_lane && offset < known,
+            _ => false,
+        };
+        if self.stopped.as_ref().is_none_or(is_earlier) {
+            self.stopped = Some(stop);
+        }
     }
 
     /// Is so much on its way that the next batch should wait?
@@ -157,6 +209,7 @@ impl Pump {
         if !std::mem::replace(&mut batch.stopped, true) {
             self.checkpoint.stop_at(batch.span, offset);
         }
+        self.reader_at = Some((batch.lane, offset));
     }
 
     /// Says which records of a batch prove its log.
@@ -174,6 +227,7 @@ impl Pump {
         if !batch.stopped {
             self.checkpoint.finish(batch.span);
         }
+        self.say_news();
         self.progress.read(batch.records, batch.bytes, advance);
         self.batcher.took(batch.bytes, Instant::now());
     }
@@ -181,16 +235,35 @@ impl Pump {
     /// Notes what became of a row.
     pub(super) fn apply(&mut self, settled: Settled) {
         self.progress.written(settled.written);
-        match settled.refused {
-            None => self.checkpoint.written(settled.span),
-            Some(refused) => self.refused(settled.span, &refused),
+        if settled.refused.is_empty() {
+            self.checkpoint.written(settled.span);
+        } else {
+            self.refused(settled.span, &settled.refused);
+        }
+    }
+
+    /// Tells the user what the target has to say.
+    pub(super) fn say_news(&mut self) {
+        for line in self.target.take_news() {
+            let told = format!("{}: {line}", self.name);
+            if line.starts_with("created topic") {
+                self.console.say_some(&format!("{}: created topics", self.name), &told);
+            } else {
+                self.console.say(&told);
+            }
         }
     }
 
     /// Settles everything that was handed over.
     pub(super) async fn finish(&mut self) -> Result<(), Failure> {
         let mut rows = Vec::new();
+        if let Some(watch) = &self.watch {
+            watch.look();
+        }
         let finished = self.target.finish(|settled| rows.push(settled)).await;
+        if let Some(watch) = &self.watch {
+            watch.look();
+        }
         for settled in rows {
             self.apply(settled);
         }
@@ -232,10 +305,14 @@ impl Pump {
                 true
             }
             OnError::Stop => {
-                let failure = Failure::data(format!("task {}: {what}", self.name)).with_help(
-                    "everything before it was delivered; mend the producer, or pass such records: on_bad_message = \"skip\"",
-                );
-                self.stop(failure);
+                let help = match self.policies.command {
+                    Command::Run => {
+                        "mend the producer, or pass such records: on_bad_message = \"skip\" in the source connection"
+                    }
+                    Command::Copy => "mend the producer, or pass such records: --skip-bad",
+                };
+                let failure = Failure::data(format!("task {}: {what}", self.name)).with_help(help);
+                self.stop_for(Stop { at: Some((batch.lane, offset)), failure });
                 self.stop_in(batch, offset);
                 false
             }
@@ -254,30 +331,37 @@ impl Pump {
     }
 
     #[cold]
-    fn refused(&mut self, span: Span, refused: &Refused) {
-        if self.passes_refused(span.lane(), refused) {
-            self.checkpoint.written(span);
-        } else {
-            self.checkpoint.failed(span, refused.first);
+    fn refused(&mut self, span: Span, refused: &[Refused]) {
+        let stopped = refused.iter().find(|refused| !self.passes_refused(span.lane(), refused));
+        match stopped {
+            None => self.checkpoint.written(span),
+            Some(refused) => self.checkpoint.failed(span, refused.first),
         }
     }
 
-    /// Counts and passes refused records, or stops the task.
+    /// Counts and passes a refused record, or stops the task. Only a record that is refused for itself is ever passed, never
+    /// several at once: a target that cannot be reached or lets nobody in says nothing about records, and passing all of them
+    /// would empty the source into nowhere.
     fn passes_refused(&mut self, lane: Lane, refused: &Refused) -> bool {
         let place = self.origins[lane.index()].range(refused.first, refused.last, refused.count);
         let what = format!("{place}: the target did not take it: {}", refused.error);
-        if self.policies.on_push_error == OnError::Skip && may_be_skipped(&refused.error) {
+        let blamed = blames_the_record(&refused.error);
+        if self.policies.on_push_error == OnError::Skip && blamed && refused.count == 1 {
             self.skip(refused.count, &what);
             return true;
         }
-        let exit = if blames_the_record(&refused.error) { Exit::StoppedByData } else { Exit::Environment };
-        let help = match exit {
-            Exit::StoppedByData => {
-                "the position stays before it; on_push_error = \"skip\" passes what the target refuses"
+        let (exit, help) = match (blamed, self.policies.command) {
+            (true, Command::Run) => {
+                (Exit::StoppedByData, "on_push_error = \"skip\" in the target connection passes such records")
             }
-            _ => "the position stays before it; start the task again once this is mended",
+            (true, Command::Copy) => {
+                (Exit::StoppedByData, "?on_push_error=skip behind the target's topic passes such records")
+            }
+            (false, Command::Run) => (Exit::Environment, "start the task again once this is mended"),
+            (false, Command::Copy) => (Exit::Environment, "copy again once this is mended"),
         };
-        self.stop(Failure::new(exit, format!("task {}: {what}", self.name)).with_help(help));
+        let failure = Failure::new(exit, format!("task {}: {what}", self.name)).with_help(help);
+        self.stop_for(Stop { at: Some((lane, refused.first)), failure });
         false
     }
 

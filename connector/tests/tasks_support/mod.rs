@@ -149,12 +149,15 @@ pub fn to_topic(broker: &DevBroker, topic: &str) -> KafkaTo {
         acks: AckLevel::Majority,
         compression: Compression::Lz4,
         on_push_error: OnError::Stop,
+        partition_by: None,
+        max_request_bytes: None,
     }
 }
 
 /// A job with the quick clock.
 pub fn job(name: &str, from: KafkaFrom, target: TargetSpec) -> Job {
-    Job { name: name.to_owned(), group: group(name), source: SourceSpec::Kafka(from), target, timing: quick() }
+    let source = SourceSpec::Kafka(from);
+    Job { name: name.to_owned(), group: group(name), command: task::Command::Run, source, target, timing: quick() }
 }
 
 /// A file in a directory of its own.

@@ -1,9 +1,9 @@
 //! Produce: checks each partition's batch and appends it.
 
+use ottla_protocol::compression::Decompressor;
 use ottla_protocol::messages::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
 };
-use ottla_protocol::compression::Decompressor;
 use ottla_protocol::records::{Batches, Record};
 use ottla_protocol::{ApiKey, ErrorCode};
 use tracing::warn;

@@ -76,10 +76,10 @@ mod tests {
 
     #[test]
     fn only_codes_about_a_record_are_taken_for_one() {
-        let about_a_record = |code: &ErrorCode| {
-            matches!(Concern::of(*code), Concern::Size | Concern::Record | Concern::RecordOrBytes)
-        };
-        let mut found: Vec<i16> = ErrorCode::ALL.iter().filter(|code| about_a_record(code)).map(|code| code.0).collect();
+        let about_a_record =
+            |code: &ErrorCode| matches!(Concern::of(*code), Concern::Size | Concern::Record | Concern::RecordOrBytes);
+        let mut found: Vec<i16> =
+            ErrorCode::ALL.iter().filter(|code| about_a_record(code)).map(|code| code.0).collect();
         found.extend((83..=130).map(ErrorCode).filter(about_a_record).map(|code| code.0));
         assert_eq!(found, [2, 10, 18, 32, 87]);
     }

@@ -8,9 +8,10 @@ use ottla_protocol::compression::Compression;
 
 use super::{Side, mistake};
 use crate::config::address;
-use crate::config::model::{AckLevel, OnError};
+use crate::config::model::{AckLevel, OnError, REQUEST_BYTES};
 use crate::config::nearest::nearest;
 use crate::config::topics::is_topic_name;
+use crate::target::partitioning::PartitionBy;
 use crate::task::ClusterSpec;
 
 /// The scheme of a Kafka end.
@@ -30,6 +31,8 @@ pub(super) struct Url {
     pub(super) compression: Compression,
     pub(super) on_bad_message: OnError,
     pub(super) on_push_error: OnError,
+    pub(super) partition_by: Option<PartitionBy>,
+    pub(super) max_request_bytes: Option<usize>,
 }
 
 /// What a URL says of TLS: paths and a name, all of which may be left out.
@@ -107,6 +110,8 @@ pub(super) fn url(whole: &str, rest: &str, tls: Option<Tls>, side: Side, mistake
         compression: Compression::Lz4,
         on_bad_message: OnError::Stop,
         on_push_error: OnError::Stop,
+        partition_by: None,
+        max_request_bytes: None,
     };
     check_query(query, side, &mut url, &mut wrong);
     if let Some(tls) = &url.tls {
@@ -153,6 +158,12 @@ fn check_query(query: &str, side: Side, url: &mut Url, wrong: &mut impl FnMut(&s
             tls.set(key, value);
             continue;
         }
+        if matches!(key, "partition_by" | "max_request_bytes") {
+            if let Err(problem) = set_parsed(url, key, &value) {
+                wrong(&format!("`{value}` is no value of `{key}`"), &problem);
+            }
+            continue;
+        }
         let known = match key {
             "acks" => set(&mut url.acks, &value, &ACKS, AckLevel::name),
             "compression" => set(&mut url.compression, &value, &CODECS, Compression::name),
@@ -173,6 +184,19 @@ const ACKS: [AckLevel; 4] = [AckLevel::None, AckLevel::Leader, AckLevel::Majorit
 const CODECS: [Compression; 5] =
     [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
 const POLICIES: [OnError; 2] = [OnError::Stop, OnError::Skip];
+
+/// Takes a value that is no word of a list, or says what it has to be.
+fn set_parsed(url: &mut Url, key: &str, value: &str) -> Result<(), String> {
+    if key == "partition_by" {
+        let rule = value.parse::<PartitionBy>().map_err(|error| error.to_string())?;
+        url.partition_by = Some(rule);
+        return Ok(());
+    }
+    let allowed = || format!("it is a number of bytes from {} to {}", REQUEST_BYTES.start(), REQUEST_BYTES.end());
+    let bytes = value.parse::<usize>().ok().filter(|bytes| REQUEST_BYTES.contains(bytes)).ok_or_else(allowed)?;
+    url.max_request_bytes = Some(bytes);
+    Ok(())
+}
 
 /// Takes the value of that name, or gives all names there are.
 fn set<T: Copy>(
