@@ -9,6 +9,7 @@ use ottla_connector::config::keys::{self, Section};
 
 /// Settings of other programs that advice names: of krb5.conf, and a word of SASL's.
 const OF_OTHERS: &[&str] = &[
+    "allow_rc4",
     "capaths",
     "default_keytab_name",
     "default_realm",

@@ -149,19 +149,24 @@ async fn the_earliest_failure_is_the_one_that_is_reported_and_nothing_is_claimed
 async fn delivery_is_claimed_only_of_what_was_delivered() {
     let (broker, target) = (two_topics(1, 1).await, broker().await);
     target.create_topic("to", 2).expect("created");
-    // The second record goes to a partition that takes nothing; the third is no JSON.
-    let records = [(Some(&b"a"[..]), r#"{"n":0}"#), (Some(b"b"), r#"{"n":1}"#), (Some(b"c"), "no json")];
-    let pairs: Vec<_> = records.iter().map(|(key, value)| (*key, Some(value.as_bytes()))).collect();
+    // The keys of the first two records go to two partitions, of which the second takes nothing; the third is no JSON.
+    let mut keys = (b'a'..=b'z').map(|key| vec![key]);
+    let taken = keys.find(|key| partition_for_key(key, 2) == 0).expect("a key for partition 0");
+    let waiting = keys.find(|key| partition_for_key(key, 2) == 1).expect("a key for partition 1");
+    let records = [(&taken, r#"{"n":0}"#), (&waiting, r#"{"n":1}"#), (&taken, "no json")];
+    let pairs: Vec<_> = records.iter().map(|(key, value)| (Some(key.as_slice()), Some(value.as_bytes()))).collect();
     produce_keyed(&broker, "from", 0, &pairs).await;
-    let away = partition_for_key(b"b", 2);
-    target.inject(Fault::error(ApiKey::PRODUCE, ErrorCode::NOT_ENOUGH_REPLICAS).on_partition("to", away));
+    target.inject(Fault::error(ApiKey::PRODUCE, ErrorCode::NOT_ENOUGH_REPLICAS).on_partition("to", 1));
     let mut to = to_topic(&target, "to");
     to.partition_by = Some("key".parse().expect("a rule"));
     let text = run(job("t", from_topics(&broker, "from", Mode::Full), TargetSpec::Kafka(to))).await.result;
     let text = text.expect_err("stopped").to_string();
-    assert!(!text.contains("everything before it was delivered") || text.contains("offset 1:"), "{text}");
+    // What was not delivered is the earlier failure, and before it everything was.
+    assert!(text.contains("partition 0, offset 1: the target did not take it"), "{text}");
+    assert!(text.contains("everything before it was delivered"), "{text}");
+    assert!(!text.contains("no json"), "{text}");
     let position = committed(&broker, &group("t"), "from", 1).await[0].expect("a position");
-    assert!(position <= 1, "{position}");
+    assert_eq!(position, 1);
 }
 
 fn lines(text: &'static str, broker: &DevBroker, partition_by: Option<&str>) -> Job {

@@ -456,7 +456,6 @@ impl PartitionQueue {
         }
         batch.uncertain |= may_be_written(code);
         match concern {
-            Concern::Passing => self.retry(batch, error, when),
             // A record alone: bytes that change on the way do so once, so it is tried again at once.
             Concern::RecordOrBytes if batch.count() == 1 && batch.corrupt < CORRUPT_BELIEVED => {
                 self.repeat(batch, error, when.now)
@@ -465,7 +464,7 @@ impl PartitionQueue {
                 self.corrupt_by_record = true;
                 self.give_up(batch, error)
             }
-            Concern::RecordOrBytes => self.retry(batch, error, when),
+            Concern::RecordOrBytes | Concern::Passing => self.retry(batch, error, when),
             Concern::Format if batch.stamp.is_some() => {
                 self.leave_numbers();
                 batch.stamp = None;

@@ -127,10 +127,10 @@ impl Pump {
             };
             return format!("not all records before it were delivered, the first of them is {first}{again}");
         }
-        match self.target.is_unconfirmed() {
-            true => "everything before it was sent, and with acks = \"none\" nobody confirms it".to_owned(),
-            false => "everything before it was delivered".to_owned(),
+        if self.target.is_unconfirmed() {
+            return "everything before it was sent, and without acks nobody confirms it".to_owned();
         }
+        "everything before it was delivered".to_owned()
     }
 
     /// Stops the task for a reason that is none of the pump's.
@@ -234,11 +234,12 @@ impl Pump {
 
     /// Notes what became of a row.
     pub(super) fn apply(&mut self, settled: Settled) {
-        self.progress.written(settled.written);
-        if settled.refused.is_empty() {
-            self.checkpoint.written(settled.span);
+        let Settled { span, written, refused } = settled;
+        self.progress.written(written);
+        if refused.is_empty() {
+            self.checkpoint.written(span);
         } else {
-            self.refused(settled.span, &settled.refused);
+            self.refused(span, refused);
         }
     }
 
@@ -331,8 +332,8 @@ impl Pump {
     }
 
     #[cold]
-    fn refused(&mut self, span: Span, refused: &[Refused]) {
-        let stopped = refused.iter().find(|refused| !self.passes_refused(span.lane(), refused));
+    fn refused(&mut self, span: Span, refused: Vec<Refused>) {
+        let stopped = refused.into_iter().find(|refused| !self.passes_refused(span.lane(), refused));
         match stopped {
             None => self.checkpoint.written(span),
             Some(refused) => self.checkpoint.failed(span, refused.first),
