@@ -69,7 +69,9 @@ impl Drop for Watch {
 impl Looker {
     fn look(&self) {
         let trouble = self.producer.trouble();
-        let waiting = trouble.iter().map(|trouble| Waiting {
+        // A broker that cannot be reached or does not answer is the outage's to tell, see `crate::outage`.
+        let answered = trouble.iter().filter(|trouble| trouble.error.code().is_some());
+        let waiting = answered.map(|trouble| Waiting {
             since: trouble.since,
             attempts: trouble.attempts,
             error: trouble.error.to_string(),
