@@ -4,15 +4,17 @@
 mod support;
 
 use bytes::Bytes;
-use ottla_protocol::messages::{AnyMessage, Body};
+use ottla_protocol::messages::{
+    AnyMessage, Body, Message, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
+    MetadataResponseTopic,
+};
+use ottla_protocol::wire::{MEMORY_ON_TOP, MEMORY_PER_BYTE};
 use support::bodies;
 use support::random::{Bytes as Written, Length, Wanted, body};
 use support::schema::{Field, schemas};
 
-/// How many bytes of memory a byte of the frame may take. The worst honest case is an array of structs that are nearly
-/// nothing on the wire: `JoinGroupResponseMember` of version 0 is 6 bytes there and 80 here. A growing `Vec` has the old
-/// and the new memory at once, three times what is in it.
-const MULTIPLE: usize = 48;
+/// How many bytes of memory a byte of a small body may take: no element is larger in memory or shorter on the wire.
+const SMALL_MULTIPLE: usize = 160;
 
 /// What an error takes, whatever came: its box, and its way through the message.
 const FIXED: usize = 512;
@@ -22,7 +24,9 @@ fn read(message: &Body, version: i16, body: &[u8], worst: &mut f64) -> Result<An
     let (bytes, mut result) = (Bytes::copy_from_slice(body), None);
     let taken = allocation_counter::measure(|| result = Some(message.read(version, bytes.clone()))).bytes_max as usize;
     let place = format!("{} v{version}", message.name);
-    assert!(taken <= MULTIPLE * body.len() + FIXED, "{place}: {taken} bytes of memory for {}: {body:02x?}", body.len());
+    let bound = (SMALL_MULTIPLE * body.len()).min(MEMORY_PER_BYTE * body.len() + MEMORY_ON_TOP) + FIXED;
+    let start = &body[..body.len().min(100)];
+    assert!(taken <= bound, "{place}: {taken} bytes of memory for {}: {start:02x?}", body.len());
     *worst = worst.max(taken.saturating_sub(FIXED) as f64 / body.len().max(1) as f64);
     let read = result.expect("measured").map_err(|e| e.to_string());
     if let Err(error) = &read {
@@ -93,6 +97,80 @@ fn a_count_that_the_rest_could_just_hold_takes_a_small_multiple_of_it() {
     });
     println!("{counts} counts, at worst {worst:.1} bytes of memory a byte");
     assert!(counts > 70_000, "{counts}");
+}
+
+#[test]
+fn a_large_body_of_the_smallest_elements_takes_at_most_four_times_its_size() {
+    // Zeros are the smallest elements of every array; ones in their place are elements with an array of one in each.
+    const SIZE: usize = 512 * 1024;
+    let (mut bodies, mut worst) = (0, 0.0);
+    written(1, |message, version, written| {
+        for length in written.lengths.iter().filter(|length| length.width == 4) {
+            for share in [1, 2, 6, 9, 13, 17, 26] {
+                let mut bad = claim(&written.bytes, length, (SIZE / share) as i64);
+                bad.truncate(length.at + length.width);
+                bad.resize(bad.len() + SIZE, 0);
+                let _ = read(message, version, &bad, &mut worst);
+                bodies += 1;
+            }
+        }
+    });
+    println!(
+        "{bodies} bodies, at worst {worst:.1} bytes of memory a byte, of which {} are on top",
+        MEMORY_ON_TOP / SIZE
+    );
+    assert!(bodies > 3_000, "{bodies}");
+}
+
+/// Metadata of version 8 of a cluster with so many topics, partitions each and replicas each.
+fn cluster(topics: usize, name: impl Fn(usize) -> String, partitions: i32, replicas: i32) -> Bytes {
+    let brokers = (0..replicas.max(1)).map(|node_id| MetadataResponseBroker {
+        node_id,
+        host: "kafka".to_owned(),
+        port: 9092,
+        rack: None,
+    });
+    let partition = |partition_index| MetadataResponsePartition {
+        partition_index,
+        replica_nodes: (0..replicas).collect(),
+        isr_nodes: (0..replicas).collect(),
+        ..MetadataResponsePartition::default()
+    };
+    let topics = (0..topics).map(|index| MetadataResponseTopic {
+        name: name(index),
+        partitions: (0..partitions).map(partition).collect(),
+        ..MetadataResponseTopic::default()
+    });
+    let message =
+        MetadataResponse { brokers: brokers.collect(), topics: topics.collect(), ..MetadataResponse::default() };
+    message.write(8).expect("metadata").concat().into()
+}
+
+#[test]
+fn the_metadata_of_large_clusters_is_read_within_the_bound() {
+    for (name, body) in [
+        ("12,000 topics", cluster(12_000, |index| format!("shop.orders.{index}"), 1, 3)),
+        ("10,000 partitions of one topic", cluster(1, |_| "orders".to_owned(), 10_000, 1)),
+        ("200,000 topics of short names", cluster(200_000, |index| format!("{index:x}"), 1, 1)),
+        ("200,000 partitions without replicas", cluster(20, |index| index.to_string(), 10_000, 0)),
+    ] {
+        let mut result = None;
+        let taken = allocation_counter::measure(|| result = Some(MetadataResponse::read(8, body.clone()))).bytes_max;
+        let topics = result.expect("measured").unwrap_or_else(|error| panic!("{name}: {error}")).topics.len();
+        let ratio = taken as f64 / body.len() as f64;
+        println!("{name}: {topics} topics, {} bytes, {ratio:.2} bytes of memory a byte", body.len());
+        assert!(ratio <= MEMORY_PER_BYTE as f64, "{name}: {ratio}");
+    }
+}
+
+#[test]
+fn millions_of_topics_without_names_are_refused_before_they_take_memory() {
+    let body = cluster(1_000_000, |_| String::new(), 0, 1);
+    let mut result = None;
+    let taken = allocation_counter::measure(|| result = Some(MetadataResponse::read(8, body.clone()))).bytes_max;
+    let error = result.expect("measured").expect_err("too dense").to_string();
+    assert!(error.contains("MetadataResponse v8: topics") && error.contains("1000000 elements"), "{error}");
+    assert!(taken < 10_000, "{taken} bytes");
 }
 
 #[test]

@@ -21,6 +21,7 @@ macro_rules! ints {
             fn decode_many(input: &mut Reader, count: usize) -> Result<Vec<Self>, DecodeError> {
                 const SIZE: usize = size_of::<$int>();
                 let whole = count.min(input.left() / SIZE);
+                input.charge(whole, SIZE)?;
                 let (bytes, _) = input.take_slice(whole * SIZE)?.as_chunks::<SIZE>();
                 let elements = bytes.iter().map(|bytes| Self::from_be_bytes(*bytes)).collect();
                 if whole < count {

@@ -19,7 +19,7 @@ pub mod writer;
 use std::fmt;
 
 pub use gate::Gate;
-pub use reader::{DecodeError, DecodeErrorKind, Reader};
+pub use reader::{DecodeError, DecodeErrorKind, MEMORY_ON_TOP, MEMORY_PER_BYTE, Reader};
 pub use shape::{FieldShape, Shape, StructShape};
 pub use trace::trace;
 pub use value::Value;
@@ -39,11 +39,11 @@ pub trait Wire: Sized + fmt::Debug {
     /// The value without its type, with the fields that the version has, by name. For tests, tools and dumps.
     fn value(&self, version: i16) -> Value;
 
-    /// Takes the elements of an array off the front, after their count, which is only a claim: what is set aside for it
-    /// stays in proportion to the bytes that came.
+    /// Takes the elements of an array off the front, after their count, which is only a claim: what is allocated for it is
+    /// in proportion to the bytes that came.
     fn decode_many(input: &mut Reader, count: usize) -> Result<Vec<Self>, DecodeError> {
-        let believed = 4 * input.left() / size_of::<Self>().max(1) + 1;
-        let mut elements = Vec::with_capacity(count.min(believed));
+        input.charge(count, size_of::<Self>())?;
+        let mut elements = Vec::with_capacity(count);
         for i in 0..count {
             elements.push(Self::decode(input).map_err(|e| e.in_element(i))?);
         }

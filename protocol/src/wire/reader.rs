@@ -6,6 +6,15 @@ use bytes::Bytes;
 
 use super::trace::{Step, write_path};
 
+/// How many bytes of memory a decoded body may take for each of its own bytes, which it keeps beside.
+///
+/// What brokers send takes up to 3.4, a partition without replicas in Metadata version 8 for example. Arrays of structs that
+/// are nearly nothing on the wire would take up to 16.
+pub const MEMORY_PER_BYTE: usize = 4;
+
+/// How many bytes of memory any body may take on top: short lists of short names, which take more, are no danger.
+pub const MEMORY_ON_TOP: usize = 1024 * 1024;
+
 /// A cursor over one body. Byte fields come out as slices of the frame, without a copy.
 #[derive(Debug)]
 pub struct Reader {
@@ -13,12 +22,15 @@ pub struct Reader {
     /// How many bytes were taken: moving on is an addition, and the bytes before are what an error counts.
     at: usize,
     version: i16,
+    /// How much memory what is decoded from now on may take.
+    memory_left: usize,
 }
 
 impl Reader {
     /// Reads `input` as a body of this version.
     pub fn new(version: i16, input: Bytes) -> Self {
-        Self { input, at: 0, version }
+        let memory_left = input.len().saturating_mul(MEMORY_PER_BYTE).saturating_add(MEMORY_ON_TOP);
+        Self { input, at: 0, version, memory_left }
     }
 
     /// The version that the gates are asked for.
@@ -51,6 +63,18 @@ impl Reader {
         Ok(*head)
     }
 
+    /// Counts memory for `count` elements of `size` bytes, before it is allocated.
+    #[inline]
+    pub(super) fn charge(&mut self, count: usize, size: usize) -> Result<(), DecodeError> {
+        match self.memory_left.checked_sub(count.saturating_mul(size)) {
+            Some(left) => {
+                self.memory_left = left;
+                Ok(())
+            }
+            None => Err(self.fail(DecodeErrorKind::TooDense { count, left: self.left() })),
+        }
+    }
+
     /// Takes `len` bytes as a slice of the frame.
     pub fn take_bytes(&mut self, len: usize) -> Result<Bytes, DecodeError> {
         self.take_slice(len)?;
@@ -60,6 +84,7 @@ impl Reader {
     /// Takes `len` bytes of UTF-8.
     pub fn take_text(&mut self, len: usize) -> Result<String, DecodeError> {
         let at = self.at;
+        self.charge(len.min(self.left()), 1)?;
         let Ok(text) = std::str::from_utf8(self.take_slice(len)?) else {
             self.at = at;
             return Err(self.fail(DecodeErrorKind::NotUtf8));
@@ -112,6 +137,14 @@ pub enum DecodeErrorKind {
     NegativeLength(i32),
     /// A count that the rest of the frame cannot hold.
     TooMany {
+        /// Elements claimed.
+        count: usize,
+        /// Bytes there are.
+        left: usize,
+    },
+    /// Elements that would take more memory than a body of this size may: [`MEMORY_PER_BYTE`] times its bytes and
+    /// [`MEMORY_ON_TOP`].
+    TooDense {
         /// Elements claimed.
         count: usize,
         /// Bytes there are.
@@ -186,6 +219,10 @@ impl fmt::Display for DecodeErrorKind {
             Self::Short { need, left } => write!(f, "need {need} bytes, left {left}"),
             Self::NegativeLength(len) => write!(f, "length {len} is negative"),
             Self::TooMany { count, left } => write!(f, "{count} elements cannot be in the {left} bytes left"),
+            Self::TooDense { count, left } => write!(
+                f,
+                "{count} elements in {left} bytes would take more than {MEMORY_PER_BYTE} times the message's size in memory"
+            ),
             Self::Null => f.write_str("null, which this version does not allow here"),
             Self::NotUtf8 => f.write_str("text is not UTF-8"),
             Self::Trailing(left) => write!(f, "{left} bytes left over after the end"),
