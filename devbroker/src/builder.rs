@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::TopicDefaults;
+use crate::connections::Limits;
 use crate::sasl::{Hash, Logins, Users, Verifiers};
 use crate::{DevBroker, Error, Release, TokenServer};
 
@@ -39,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) session_timeout: RangeInclusive<Duration>,
     pub(crate) rebalance_delay: Duration,
     pub(crate) fetch_sessions: usize,
+    pub(crate) connections: Limits,
 }
 
 impl Default for Builder {
@@ -51,7 +53,12 @@ impl Default for Builder {
             settings: Settings {
                 release: Release::default(),
                 auto_create: true,
-                topics: TopicDefaults { partitions: 1, replicas: 1, max_message_bytes: 1_000_012 },
+                topics: TopicDefaults {
+                    partitions: 1,
+                    replicas: 1,
+                    max_message_bytes: 1_000_012,
+                    retention_bytes: None,
+                },
                 logins: Logins::default(),
                 scram_iterations: 4096,
                 #[cfg(feature = "tls")]
@@ -59,6 +66,7 @@ impl Default for Builder {
                 session_timeout: Duration::from_secs(6)..=Duration::from_mins(30),
                 rebalance_delay: Duration::ZERO,
                 fetch_sessions: 1000,
+                connections: Limits { total: 1000, per_peer: 1000 },
             },
         }
     }
@@ -126,6 +134,20 @@ impl Builder {
     /// How many fetch sessions a node keeps (KIP-227); 1000 unless said otherwise, like Kafka. 0 for none.
     pub fn fetch_sessions(mut self, slots: usize) -> Self {
         self.settings.fetch_sessions = slots;
+        self
+    }
+
+    /// How many connections there may be, to all nodes together and from one address; 1000 and 1000 unless said otherwise, at
+    /// least 1. With more, the one that has waited longest for its next request is closed.
+    pub fn connections(mut self, total: usize, per_address: usize) -> Self {
+        self.settings.connections = Limits { total: total.max(1), per_peer: per_address.max(1) };
+        self
+    }
+
+    /// How many bytes all logs may hold together, as batches are stored; with more, the oldest records of the largest logs
+    /// are deleted, about a tenth at a time. No bound unless said otherwise: tests lose nothing.
+    pub fn retention_bytes(mut self, bytes: u64) -> Self {
+        self.settings.topics.retention_bytes = Some(bytes);
         self
     }
 

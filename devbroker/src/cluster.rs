@@ -23,6 +23,8 @@ pub(crate) struct TopicDefaults {
     pub(crate) partitions: i32,
     pub(crate) replicas: i16,
     pub(crate) max_message_bytes: usize,
+    /// How many bytes all logs may hold together.
+    pub(crate) retention_bytes: Option<u64>,
 }
 
 /// The topic in which real brokers keep groups and their offsets (`Topic.GROUP_METADATA_TOPIC_NAME`). Here it holds nothing:
@@ -39,6 +41,8 @@ pub(crate) struct Cluster {
     topics: BTreeMap<Arc<str>, Topic>,
     /// Of all topics.
     partitions: usize,
+    /// About as many as all logs hold: exact after each deletion by [`Cluster::retain`].
+    stored_bytes: u64,
     defaults: TopicDefaults,
 }
 
@@ -88,7 +92,7 @@ pub(crate) struct NewTopic {
 
 impl Cluster {
     pub(crate) fn new(nodes: Vec<Node>, defaults: TopicDefaults) -> Self {
-        Self { nodes, topics: BTreeMap::new(), partitions: 0, defaults }
+        Self { nodes, topics: BTreeMap::new(), partitions: 0, stored_bytes: 0, defaults }
     }
 
     pub(crate) fn nodes(&self) -> &[Node] {
@@ -185,6 +189,30 @@ impl Cluster {
             partition.wake();
         }
         true
+    }
+
+    /// Deletes the oldest records if all logs together hold more than they may: down to nine tenths, so that not every append
+    /// has to. `appended` is how many bytes came since the last call. Returns how many bytes were deleted.
+    pub(crate) fn retain(&mut self, appended: u64) -> u64 {
+        self.stored_bytes = self.stored_bytes.saturating_add(appended);
+        let Some(limit) = self.defaults.retention_bytes.filter(|limit| self.stored_bytes > *limit) else { return 0 };
+        let logs =
+            || self.topics.values().flat_map(|topic| &topic.partitions).map(|partition| partition.log.stored_bytes());
+        // Logs may have been deleted and truncated since.
+        let before: u64 = logs().sum();
+        let wanted = limit / 10 * 9;
+        let mut left = before;
+        while left > wanted {
+            let partitions = self.topics.values_mut().flat_map(|topic| &mut topic.partitions);
+            let Some(largest) = partitions.max_by_key(|partition| partition.log.stored_bytes()) else { break };
+            let bytes = largest.log.stored_bytes();
+            if !largest.log.delete_oldest() {
+                break;
+            }
+            left -= bytes - largest.log.stored_bytes();
+        }
+        self.stored_bytes = left;
+        before - left
     }
 
     /// How many replicas a topic gets that says nothing.
@@ -348,7 +376,7 @@ mod tests {
 
     fn cluster(nodes: usize) -> Cluster {
         let node = Node { host: "127.0.0.1".to_owned(), port: 9092, alive: true };
-        let defaults = TopicDefaults { partitions: 1, replicas: 1, max_message_bytes: 1 << 20 };
+        let defaults = TopicDefaults { partitions: 1, replicas: 1, max_message_bytes: 1 << 20, retention_bytes: None };
         Cluster::new(vec![node; nodes], defaults)
     }
 

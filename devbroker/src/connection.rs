@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use ottla_protocol::ErrorCode;
@@ -10,9 +11,12 @@ use ottla_protocol::frame::{self, Frame, FrameError};
 use ottla_protocol::header::RequestHeader;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::builder::MAX_FRAME;
+use crate::connections::{Admission, ConnectionId};
 use crate::faults::{Instead, Plan};
 use crate::handlers::{self, Call, Outcome};
 use crate::sasl::{Gate, Sasl, Stage};
@@ -28,13 +32,57 @@ const READ_BYTES: usize = 256 << 10;
 /// How many chunks go into one write.
 const MAX_SLICES: usize = 64;
 
+/// How long a client may be silent between two requests (`connections.max.idle.ms`).
+const MAX_IDLE: Duration = Duration::from_mins(10);
+
+/// How long a request may take from its first byte to its last, and a TLS handshake.
+const MAX_RECEIVING: Duration = Duration::from_secs(30);
+
 /// A client and the node it talks to.
 pub(crate) struct Connection {
-    shared: Arc<Shared>,
+    place: Place,
     node: i32,
     stream: Stream,
     received: BytesMut,
     sasl: Sasl,
+    /// The room that the request which is served takes.
+    room: Option<OwnedSemaphorePermit>,
+}
+
+/// A connection among all; dropping it leaves its place to another.
+pub(crate) struct Place {
+    shared: Arc<Shared>,
+    id: ConnectionId,
+    close: Arc<Notify>,
+}
+
+impl Place {
+    /// `None`: the client is refused, which is said.
+    pub(crate) fn take(shared: &Arc<Shared>, node: i32, peer: SocketAddr) -> Option<Self> {
+        let admission = shared.connections().admit(peer.ip(), shared.now());
+        match admission {
+            Admission::Served { id, close, instead_of } => {
+                if let Some(closed) = instead_of {
+                    warn!(node, %peer, %closed, "too many connections: the one that was idle for longest is closed");
+                }
+                Some(Self { shared: Arc::clone(shared), id, close })
+            }
+            Admission::Refused => {
+                warn!(node, %peer, "connection refused: there are too many, and all are busy");
+                None
+            }
+        }
+    }
+
+    fn set_serving(&self, serving: bool) {
+        self.shared.connections().set_serving(self.id, serving, self.shared.now());
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.connections().remove(self.id);
+    }
 }
 
 /// Why a connection ends.
@@ -53,15 +101,21 @@ enum End {
 
 impl Connection {
     /// Serves a client until one side closes.
-    pub(crate) async fn run(shared: Arc<Shared>, node: i32, peer: SocketAddr, socket: TcpStream) {
-        let served = async {
+    pub(crate) async fn run(place: Place, node: i32, peer: SocketAddr, socket: TcpStream) {
+        let close = Arc::clone(&place.close);
+        let serve = async {
             // Answers are written whole; waiting for more would only delay them.
             socket.set_nodelay(true)?;
-            let stream = protect(&shared, socket).await?;
-            let sasl = Sasl::new(&shared.settings.logins);
-            Self { shared, node, stream, received: BytesMut::new(), sasl }.serve().await
+            let protected = timeout(MAX_RECEIVING, protect(&place.shared, socket)).await;
+            let stream = protected.unwrap_or_else(|_| Err(End::Refused("no TLS handshake in time".to_owned())))?;
+            let sasl = Sasl::new(&place.shared.settings.logins);
+            Self { place, node, stream, received: BytesMut::new(), sasl, room: None }.serve().await
         };
-        match served.await {
+        let served = tokio::select! {
+            served = serve => served,
+            () = close.notified() => Err(End::Closed),
+        };
+        match served {
             Ok(()) | Err(End::Closed) => debug!(node, %peer, "connection closed"),
             Err(End::Io(error)) => debug!(node, %peer, %error, "connection lost"),
             Err(end) => warn!(node, %peer, "connection closed by the broker: {end}"),
@@ -70,23 +124,49 @@ impl Connection {
 
     async fn serve(&mut self) -> Result<(), End> {
         while let Some(frame) = self.next_frame().await? {
+            self.place.set_serving(true);
             if self.sasl.stage() == Stage::Raw {
                 self.raw_token(&frame).await?;
             } else {
                 self.request(frame).await?;
             }
+            self.place.set_serving(false);
         }
         Ok(())
     }
 
     /// The next frame without its size, or `None` at the end of the stream.
     async fn next_frame(&mut self) -> Result<Option<Bytes>, End> {
+        self.room = None;
+        if self.received.is_empty() {
+            self.received.reserve(4 << 10);
+            match timeout(MAX_IDLE, self.stream.read_buf(&mut self.received)).await {
+                Ok(read) => {
+                    if read? == 0 {
+                        return Ok(None);
+                    }
+                }
+                Err(_) => return Err(End::Closed),
+            }
+        }
+        let received = timeout(MAX_RECEIVING, self.rest_of_frame()).await;
+        received.unwrap_or_else(|_| Err(End::Refused(format!("a request was not whole within {MAX_RECEIVING:?}"))))
+    }
+
+    /// The frame that has begun.
+    async fn rest_of_frame(&mut self) -> Result<Option<Bytes>, End> {
         let limit = if self.sasl.stage() == Stage::Open { MAX_FRAME } else { MAX_FRAME_BEFORE_SASL };
         loop {
             if let Some(frame) = frame::split_frame(&mut self.received, limit)? {
                 return Ok(Some(frame));
             }
-            let missing = frame::frame_len(&self.received, limit)?.map_or(0, |len| len - self.received.len());
+            let len = frame::frame_len(&self.received, limit)?.unwrap_or(0);
+            if len > READ_BYTES && self.room.is_none() {
+                let kib = u32::try_from(len.div_ceil(1024)).unwrap_or(u32::MAX);
+                // The semaphore is never closed.
+                self.room = Arc::clone(&self.place.shared.request_memory).acquire_many_owned(kib).await.ok();
+            }
+            let missing = len.saturating_sub(self.received.len());
             self.received.reserve(missing.clamp(4 << 10, READ_BYTES));
             if self.stream.read_buf(&mut self.received).await? == 0 {
                 let left = self.received.len();
@@ -101,7 +181,7 @@ impl Connection {
 
     /// A token without a header, after a handshake of version 0. A failure is just a close.
     async fn raw_token(&mut self, token: &Bytes) -> Result<(), End> {
-        let answer = self.sasl.token(&self.shared.settings.logins, token, self.shared.moment());
+        let answer = self.sasl.token(&self.place.shared.settings.logins, token, self.place.shared.moment());
         let answer = answer.map_err(|(_, why)| End::Refused(why))?;
         let Some(token) = answer.token else { return Ok(()) };
         let frame = frame::raw_token_frame(&token).map_err(|error| End::Refused(error.to_string()))?;
@@ -110,7 +190,7 @@ impl Connection {
 
     async fn request(&mut self, mut body: Bytes) -> Result<(), End> {
         let header = RequestHeader::decode(&mut body).map_err(|error| End::Refused(error.to_string()))?;
-        let plan = self.shared.faults().request(self.node, header.api_key);
+        let plan = self.place.shared.faults().request(self.node, header.api_key);
         if !plan.delay.is_zero() {
             tokio::time::sleep(plan.delay).await;
         }
@@ -130,7 +210,7 @@ impl Connection {
         forced: Option<ErrorCode>,
         plan: Plan,
     ) -> Result<(), End> {
-        let (forced, close) = match self.sasl.gate(header.api_key, self.shared.now()) {
+        let (forced, close) = match self.sasl.gate(header.api_key, self.place.shared.now()) {
             Gate::Serve => (forced, plan.close_after),
             Gate::Refuse(error) => {
                 let frame = handlers::refusal(header, body, error).map_err(End::Refused)?;
@@ -140,7 +220,7 @@ impl Connection {
             Gate::Close(why) => return Err(End::Refused(format!("{}: {why}", header.api_key))),
         };
         let mut call = Call {
-            shared: &self.shared,
+            shared: &self.place.shared,
             node: self.node,
             version: header.api_version,
             client_id: header.client_id.as_deref().unwrap_or_default(),

@@ -37,6 +37,8 @@ pub(crate) enum Effect {
     TruncateRecords,
     HighWatermark(i64),
     RefuseBatch(ErrorCode, BatchTest),
+    NoBrokers,
+    NoTopics,
 }
 
 /// What a produced batch is refused for.
@@ -117,6 +119,17 @@ impl Fault {
         Self::new(ApiKey::PRODUCE, Effect::RefuseBatch(error, BatchTest::ProducerId))
     }
 
+    /// Answers Metadata without brokers, controller and topics, as Kafka 2.3.1 does after it has started and before the
+    /// controller has told it about the cluster.
+    pub fn metadata_without_brokers() -> Self {
+        Self::new(ApiKey::METADATA, Effect::NoBrokers)
+    }
+
+    /// Answers Metadata with brokers and without topics, as Kafka 2.3.1 does for a moment after that.
+    pub fn metadata_without_topics() -> Self {
+        Self::new(ApiKey::METADATA, Effect::NoTopics)
+    }
+
     /// Meets this many requests, then no more.
     pub fn times(mut self, times: u64) -> Self {
         self.times = Some(times);
@@ -179,7 +192,8 @@ impl Fault {
     /// Whether the fault is asked for as soon as the request comes.
     fn is_whole(&self) -> bool {
         let later = self.is_of_records() || self.is_of_partition() || self.refusal().is_some();
-        !later && self.high_watermark().is_none()
+        let hides = matches!(self.effect, Effect::NoBrokers | Effect::NoTopics);
+        !later && !hides && self.high_watermark().is_none()
     }
 }
 
@@ -307,6 +321,17 @@ impl Faults {
         Some(error)
     }
 
+    /// What a Metadata answer leaves out.
+    pub(crate) fn hidden(&mut self, node: i32) -> Option<Hidden> {
+        let is_met = |fault: &Fault| {
+            fault.is_for(node, ApiKey::METADATA) && matches!(fault.effect, Effect::NoBrokers | Effect::NoTopics)
+        };
+        match self.first(is_met)? {
+            Effect::NoBrokers => Some(Hidden::Everything),
+            _ => Some(Hidden::Topics),
+        }
+    }
+
     /// Whether any fault is asked for partition by partition; asked first, since it is cheap.
     pub(crate) fn any_of_partitions(&self) -> bool {
         self.active.iter().any(|active| active.fault.is_of_partition())
@@ -366,6 +391,15 @@ impl Faults {
     }
 }
 
+/// What a Metadata answer leaves out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hidden {
+    /// The topics.
+    Topics,
+    /// Brokers, controller and topics.
+    Everything,
+}
+
 /// What is to be done to fetched records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RecordsFault {
@@ -383,7 +417,12 @@ impl Plan {
             Effect::Silence => self.instead = Some(Instead::Silence),
             Effect::Delay(delay) => self.delay = self.delay.saturating_add(delay),
             Effect::CloseAfter => self.close_after = true,
-            Effect::CorruptRecords | Effect::TruncateRecords | Effect::HighWatermark(_) | Effect::RefuseBatch(..) => {}
+            Effect::CorruptRecords
+            | Effect::TruncateRecords
+            | Effect::HighWatermark(_)
+            | Effect::RefuseBatch(..)
+            | Effect::NoBrokers
+            | Effect::NoTopics => {}
         }
     }
 }

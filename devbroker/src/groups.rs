@@ -22,6 +22,15 @@ use ottla_protocol::messages::{
 use group::Group;
 pub(crate) use offsets::{Committed, Committer};
 
+/// How many groups there may be.
+const MAX_GROUPS: usize = 10_000;
+
+/// How many members all groups may have together.
+const MAX_MEMBERS: usize = 10_000;
+
+/// How many bytes of protocols a member may bring. Consumers bring some hundred.
+const MAX_PROTOCOL_BYTES: usize = 64 << 10;
+
 /// Who waits for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Ticket(pub(crate) u64);
@@ -114,7 +123,21 @@ impl Groups {
         if !request.member_id.is_empty() && !self.by_id.contains_key(&request.group_id) {
             return Err(ErrorCode::UNKNOWN_MEMBER_ID);
         }
-        Ok(())
+        let protocols = request.protocols.iter().map(|protocol| protocol.name.len() + protocol.metadata.len());
+        if protocols.sum::<usize>() > MAX_PROTOCOL_BYTES {
+            return Err(ErrorCode::INVALID_REQUEST);
+        }
+        let new = request.member_id.is_empty();
+        if new && self.by_id.values().map(Group::len).sum::<usize>() >= MAX_MEMBERS {
+            return Err(ErrorCode::GROUP_MAX_SIZE_REACHED);
+        }
+        self.check_room(&request.group_id)
+    }
+
+    /// Whether there may be this group.
+    fn check_room(&self, group: &str) -> Result<(), ErrorCode> {
+        let is_there = self.by_id.len() < MAX_GROUPS || self.by_id.contains_key(group);
+        if is_there { Ok(()) } else { Err(ErrorCode::GROUP_MAX_SIZE_REACHED) }
     }
 
     /// Ends a rebalance for one member. The answer comes by ticket, when the leader has handed out the assignments.
@@ -145,7 +168,11 @@ impl Groups {
     /// Whether this committer may commit now. Counts as a sign of life of a member.
     pub(crate) fn may_commit(&mut self, now: Duration, committer: &Committer<'_>) -> Result<(), ErrorCode> {
         if !self.by_id.contains_key(committer.group) {
-            return if committer.generation < 0 { Ok(()) } else { Err(ErrorCode::ILLEGAL_GENERATION) };
+            return if committer.generation < 0 {
+                self.check_room(committer.group)
+            } else {
+                Err(ErrorCode::ILLEGAL_GENERATION)
+            };
         }
         self.with(now, committer.group, |group, at| group.may_commit(at, committer))
     }

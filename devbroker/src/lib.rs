@@ -42,14 +42,26 @@
 //!
 //! # What it deliberately is not
 //!
-//! - **Not a production broker.** Everything is in memory and gone with the process. There is no retention either: a log
-//!   grows until [`DevBroker::delete_records_before`] or the end.
+//! - **Not a production broker.** Everything is in memory and gone with the process. There is no retention by time; by size
+//!   there is with [`Builder::retention_bytes`], else a log grows until [`DevBroker::delete_records_before`] or the end.
 //! - Not replicated: the nodes share one log a partition, so `acks` 1 and -1 are the same, nothing is ever lost by
 //!   [`DevBroker::kill_node`], and too few replicas or a high watermark before the log's end happen only by a [`Fault`].
 //! - No transactions, ACLs, quotas, compaction, or message formats older than record batches v2: Produce below
 //!   version 3 gets error 43, Fetch below version 4 gets 35 as soon as there is data.
 //! - Topic settings other than `max.message.bytes` are taken and do nothing.
 //! - Produce does not look into compressed batches; [`DevBroker::log`] does.
+//!
+//! # What it takes at most
+//!
+//! | what | bound | beyond it |
+//! |---|---|---|
+//! | connections | 1000, of them 1000 from one address ([`Builder::connections`]) | the one that has waited longest for its next request is closed; with all of them busy for less than a minute, the new one |
+//! | a connection without a request | 10 min (`connections.max.idle.ms`) | it is closed |
+//! | a request, from its first byte to its last | 30 s; 100 MiB, before a login 512 KiB | the connection is closed |
+//! | requests that are being received | 256 MiB, those up to 256 KiB not counted | they wait for room, at most those 30 s |
+//! | topics | 10,000 partitions each, 200,000 in all | error 44, the 10,000th with 37 |
+//! | groups | 10,000, with 10,000 members in all, 64 KiB of protocols each | error 81, for the protocols 42 |
+//! | records | [`Builder::retention_bytes`]; not bound unless said otherwise | the oldest go |
 //!
 //! # How it is built
 //!
@@ -63,6 +75,7 @@ mod broker;
 mod builder;
 mod cluster;
 mod connection;
+mod connections;
 mod coordinator;
 mod error;
 mod faults;

@@ -31,6 +31,8 @@ pub(crate) struct Log {
     sealed: VecDeque<Piece<Bytes>>,
     open: Piece<BytesMut>,
     producers: Producers,
+    /// Of all batches, those too that lie before the start in a piece that is still needed.
+    stored_bytes: u64,
 }
 
 #[derive(Debug, Default)]
@@ -68,7 +70,14 @@ pub(crate) struct Stored {
 
 impl Log {
     pub(crate) fn new() -> Self {
-        Self { start: 0, end: 0, sealed: VecDeque::new(), open: Piece::default(), producers: Producers::default() }
+        Self {
+            start: 0,
+            end: 0,
+            sealed: VecDeque::new(),
+            open: Piece::default(),
+            producers: Producers::default(),
+            stored_bytes: 0,
+        }
     }
 
     /// The first offset that can be read.
@@ -79,6 +88,19 @@ impl Log {
     /// The offset that the next record gets. There is one copy of the log, so it is the high watermark too.
     pub(crate) fn end(&self) -> i64 {
         self.end
+    }
+
+    /// How many bytes of batches are in memory.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        self.stored_bytes
+    }
+
+    /// Deletes the oldest piece, about a megabyte of records. Whether there was one.
+    pub(crate) fn delete_oldest(&mut self) -> bool {
+        self.seal();
+        let Some(end) = self.sealed.front().map(|piece| piece.last_offset() + 1) else { return false };
+        self.delete_before(end);
+        true
     }
 
     /// Appends a checked batch, unless its producer's numbering forbids it or shows that it is here already.
@@ -108,6 +130,7 @@ impl Log {
         }
         let at = self.open.bytes.len();
         self.open.bytes.extend_from_slice(&batch.bytes);
+        self.stored_bytes += batch.bytes.len() as u64;
         // The two fields that the checksum leaves out for this reason.
         let head = &mut self.open.bytes[at..];
         head[..8].copy_from_slice(&base_offset.to_be_bytes());
@@ -209,10 +232,11 @@ impl Log {
     /// Takes the records before `offset` away, as retention does. Returns the new start.
     pub(crate) fn delete_before(&mut self, offset: i64) -> i64 {
         self.start = offset.clamp(self.start, self.end);
-        while self.sealed.front().is_some_and(|piece| piece.last_offset() < self.start) {
-            self.sealed.pop_front();
+        while let Some(piece) = self.sealed.pop_front_if(|piece| piece.last_offset() < self.start) {
+            self.stored_bytes -= piece.bytes.len() as u64;
         }
         if self.start == self.end {
+            self.stored_bytes -= self.open.bytes.len() as u64;
             self.open = Piece::default();
         }
         self.producers.deleted_before(self.start);
@@ -224,10 +248,11 @@ impl Log {
     pub(crate) fn truncate_to(&mut self, offset: i64) -> i64 {
         self.seal();
         while let Some(piece) = self.sealed.back_mut() {
-            while piece.batches.last().is_some_and(|entry| entry.last_offset >= offset) {
-                let cut = piece.batches.pop().map_or(0, |entry| entry.at);
-                piece.bytes.truncate(cut);
+            let before = piece.bytes.len();
+            while let Some(entry) = piece.batches.pop_if(|entry| entry.last_offset >= offset) {
+                piece.bytes.truncate(entry.at);
             }
+            self.stored_bytes -= (before - piece.bytes.len()) as u64;
             if !piece.batches.is_empty() {
                 break;
             }

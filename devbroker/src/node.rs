@@ -8,11 +8,8 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::warn;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Place};
 use crate::shared::Shared;
-
-/// How many clients a node serves at once; further ones wait in the listener's queue.
-const MAX_CONNECTIONS: usize = 4096;
 
 /// How long the listener rests after the system refused a connection, out of file descriptors for example.
 const REST: Duration = Duration::from_millis(50);
@@ -45,9 +42,11 @@ async fn run(shared: Arc<Shared>, node: i32, listener: TcpListener, mut stopped:
     loop {
         tokio::select! {
             _ = &mut stopped => break,
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+            accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    connections.spawn(Connection::run(Arc::clone(&shared), node, peer, stream));
+                    if let Some(place) = Place::take(&shared, node, peer) {
+                        connections.spawn(Connection::run(place, node, peer, stream));
+                    }
                 }
                 Err(error) => {
                     warn!(node, %error, "a connection could not be accepted");

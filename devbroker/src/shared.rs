@@ -2,17 +2,22 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::builder::Settings;
 use crate::cluster::Cluster;
+use crate::connections::Connections;
 use crate::coordinator::Coordinator;
 use crate::faults::Faults;
 use crate::sasl::Moment;
 use crate::session::Sessions;
+
+/// How much memory requests that are being received may take together.
+const REQUEST_MEMORY_KIB: usize = 256 << 10;
 
 /// The state behind the nodes. Each lock is held for a look-up or an append, never across an await; where two are
 /// needed, the cluster's comes first.
@@ -25,6 +30,9 @@ pub(crate) struct Shared {
     cluster: Mutex<Cluster>,
     faults: Mutex<Faults>,
     sessions: Vec<Mutex<Sessions>>,
+    connections: Mutex<Connections>,
+    /// Room for requests that are being received, in KiB.
+    pub(crate) request_memory: Arc<Semaphore>,
     next_producer_id: AtomicI64,
     started: Instant,
 }
@@ -35,6 +43,8 @@ impl Shared {
         Self {
             sessions: cluster.nodes().iter().map(|_| Mutex::new(Sessions::new(slots))).collect(),
             coordinator: Coordinator::new(&settings),
+            connections: Mutex::new(Connections::new(settings.connections)),
+            request_memory: Arc::new(Semaphore::new(REQUEST_MEMORY_KIB)),
             settings,
             cluster_id: format!("ottla-dev-{:016x}", chance()),
             cluster: Mutex::new(cluster),
@@ -55,6 +65,11 @@ impl Shared {
     /// A node's fetch sessions.
     pub(crate) fn sessions(&self, node: i32) -> MutexGuard<'_, Sessions> {
         lock(&self.sessions[node as usize])
+    }
+
+    /// The connections of all nodes.
+    pub(crate) fn connections(&self) -> MutexGuard<'_, Connections> {
+        lock(&self.connections)
     }
 
     /// A producer id that nobody has yet.

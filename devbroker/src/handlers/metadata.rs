@@ -7,6 +7,7 @@ use ottla_protocol::messages::{
 
 use super::{Call, Reply, Serve};
 use crate::cluster::{Cluster, Partition, Topic, is_internal};
+use crate::faults::Hidden;
 
 /// The first version that says what a client may do.
 const FIRST_WITH_OPERATIONS: i16 = 8;
@@ -46,19 +47,27 @@ impl Serve for MetadataRequest {
             rack: None,
         });
         let wanted = self.include_cluster_authorized_operations;
-        Reply::Answer(MetadataResponse {
+        let mut answer = MetadataResponse {
             brokers: brokers.collect(),
             cluster_id: Some(call.shared.cluster_id.clone()),
             controller_id: cluster.controller().unwrap_or(-1),
             topics,
             cluster_authorized_operations: operations(version, wanted, CLUSTER_OPERATIONS),
             ..MetadataResponse::default()
-        })
+        };
+        drop(cluster);
+        if let Some(hidden) = call.shared.faults().hidden(call.node) {
+            self.hide(version, hidden, &mut answer);
+        }
+        Reply::Answer(answer)
     }
 }
 
 trait Describe {
     fn describe(&self, version: i16, may_create: bool, cluster: &mut Cluster) -> Vec<MetadataResponseTopic>;
+
+    /// Takes out of the answer what the broker does not know yet.
+    fn hide(&self, version: i16, hidden: Hidden, answer: &mut MetadataResponse);
 }
 
 impl Describe for MetadataRequest {
@@ -68,6 +77,18 @@ impl Describe for MetadataRequest {
                 topics.iter().map(|topic| named(&topic.name, may_create, cluster)).collect()
             }
             _ => cluster.topics().map(|(name, topic)| found(name, topic, cluster)).collect(),
+        }
+    }
+
+    fn hide(&self, version: i16, hidden: Hidden, answer: &mut MetadataResponse) {
+        let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        answer.topics = self.topics.iter().flatten().map(|topic| failed(&topic.name, unknown)).collect();
+        for topic in &mut answer.topics {
+            topic.topic_authorized_operations = operations(version, false, 0);
+        }
+        if hidden == Hidden::Everything {
+            answer.brokers.clear();
+            answer.controller_id = -1;
         }
     }
 }

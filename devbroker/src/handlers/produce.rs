@@ -97,6 +97,10 @@ fn append(call: &Call<'_>, topic: &str, data: PartitionProduceData) -> Partition
     match found.log.append(&checked, found.leader_epoch) {
         Ok(appended) => {
             found.wake();
+            let deleted = if appended.repeat { 0 } else { cluster.retain(checked.bytes.len() as u64) };
+            if deleted > 0 {
+                warn!(deleted, "the logs hold more bytes than they may: the oldest records are deleted");
+            }
             PartitionProduceResponse {
                 partition_index: partition,
                 base_offset: appended.base_offset,
