@@ -173,7 +173,7 @@ impl Client {
     /// Whether every broker that can be reached takes batches of this codec. The error ([`ErrorKind::Unsupported`]) names the
     /// release that would. Nothing is written.
     pub async fn check_compression(&self, compression: Compression) -> Result<(), Error> {
-        let brokers = self.cluster.refresh(&[]).await?.nodes.clone();
+        let brokers = self.cluster.refresh_until_deadline(&[]).await?.nodes.clone();
         let mut unreachable = None;
         let mut reached = false;
         for node in brokers.values() {

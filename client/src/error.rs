@@ -27,6 +27,7 @@ struct Inner {
     fatal: bool,
     repeated: bool,
     login: bool,
+    starting: bool,
     source: Option<Arc<dyn std::error::Error + Send + Sync + 'static>>,
 }
 
@@ -59,8 +60,11 @@ pub enum ErrorKind {
     UnknownTopic,
     /// The position is not in the log.
     OffsetOutOfRange,
-    /// Bytes are not what they should be: a frame, a message, a batch or its checksum.
+    /// Records are not what they should be: a batch or its checksum.
     Corrupt,
+    /// The peer is not a Kafka broker, or broke the protocol: bytes of another protocol, a broken frame, an answer to another
+    /// request, an answer that contradicts itself. Its connection is closed; a later try makes another one.
+    Protocol,
     /// A record, batch or message is larger than a limit.
     TooLarge,
     /// Another producer or member has taken over this one's identity.
@@ -90,9 +94,18 @@ impl Error {
             | ErrorKind::Connect
             | ErrorKind::Timeout
             | ErrorKind::Disconnected
+            | ErrorKind::Protocol
             | ErrorKind::BufferFull => true,
+            // A topic that does not exist does not come by waiting.
+            ErrorKind::UnknownTopic => false,
             _ => self.0.code.is_some_and(ErrorCode::is_retriable),
         }
+    }
+
+    /// Whether a call may try again by itself: also for a topic that the broker does not know, since right after a topic was
+    /// created brokers differ. How often is the call's business.
+    pub(crate) fn may_be_retried(&self) -> bool {
+        self.is_retriable() || self.0.code == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
     }
 
     /// Whether the handle that reported it is of no use any more.
@@ -103,6 +116,11 @@ impl Error {
     /// Whether the broker may have applied the request although it failed here.
     pub fn maybe_written(&self) -> bool {
         self.0.maybe_written
+    }
+
+    /// The API that was asked, if one was.
+    pub fn api(&self) -> Option<ApiKey> {
+        self.0.api
     }
 
     /// The topic it is about, if it is about one.
@@ -129,7 +147,11 @@ impl Error {
     /// Whether the metadata that led to it is out of date.
     pub(crate) fn is_stale_metadata(&self) -> bool {
         match self.0.kind {
-            ErrorKind::Resolve | ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Disconnected => true,
+            ErrorKind::Resolve
+            | ErrorKind::Connect
+            | ErrorKind::Timeout
+            | ErrorKind::Disconnected
+            | ErrorKind::Protocol => true,
             _ => self.0.code.is_some_and(ErrorCode::is_invalid_metadata),
         }
     }
@@ -150,6 +172,7 @@ impl Error {
             fatal: false,
             repeated: false,
             login: false,
+            starting: false,
             source: None,
         }))
     }
@@ -180,7 +203,7 @@ impl Error {
         self
     }
 
-    /// Adds words of the broker's own.
+    /// Adds words that are fit to be shown: a broker's have to come out of [`PeerText`](crate::PeerText).
     pub(crate) fn said(self, words: Option<&str>) -> Self {
         match words {
             Some(words) if !words.is_empty() => {
@@ -203,9 +226,14 @@ impl Error {
         self.edit(|inner| inner.broker = inner.broker.take().or_else(|| Some(broker.into())))
     }
 
-    /// Adds the API, unless it is named already.
+    /// Adds the API, unless it is named already; for a missing right also which one it is.
     pub(crate) fn in_api(self, api: ApiKey) -> Self {
-        self.edit(|inner| inner.api = inner.api.or(Some(api)))
+        if self.0.api.is_some() {
+            return self;
+        }
+        let right = self.0.code.and_then(|code| missing_right(code, api));
+        let error = self.edit(|inner| inner.api = Some(api));
+        right.into_iter().fold(error, |error, right| error.advice(&right))
     }
 
     /// Adds topic and partition, unless a topic is named already.
@@ -256,6 +284,16 @@ impl Error {
         self.edit(|inner| inner.login = true)
     }
 
+    /// Says that the broker answered but does not know its cluster yet.
+    pub(crate) fn while_starting(self) -> Self {
+        self.edit(|inner| inner.starting = true)
+    }
+
+    /// Whether the broker answered but does not know its cluster yet.
+    pub(crate) fn is_from_starting(&self) -> bool {
+        self.0.starting
+    }
+
     /// Says that it was reported before and nothing was tried since.
     pub(crate) fn repeated(self) -> Self {
         self.edit(|inner| inner.repeated = true)
@@ -270,6 +308,26 @@ impl Error {
     pub(crate) fn with_source(self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.edit(|inner| inner.source = Some(Arc::new(source)))
     }
+}
+
+/// Which ACL an API wants (the protocol's guide, "Authorization and ACLs"; `KafkaApis` of 2.3.1).
+fn missing_right(code: ErrorCode, api: ApiKey) -> Option<String> {
+    let (operation, resource) = match (code, api) {
+        (ErrorCode::TOPIC_AUTHORIZATION_FAILED, ApiKey::PRODUCE) => ("Write", "--topic TOPIC"),
+        (ErrorCode::TOPIC_AUTHORIZATION_FAILED, ApiKey::FETCH | ApiKey::OFFSET_COMMIT) => ("Read", "--topic TOPIC"),
+        (ErrorCode::TOPIC_AUTHORIZATION_FAILED, ApiKey::METADATA | ApiKey::LIST_OFFSETS | ApiKey::OFFSET_FETCH) => {
+            ("Describe", "--topic TOPIC")
+        }
+        (ErrorCode::TOPIC_AUTHORIZATION_FAILED | ErrorCode::CLUSTER_AUTHORIZATION_FAILED, ApiKey::CREATE_TOPICS) => {
+            ("Create", "--topic TOPIC")
+        }
+        (ErrorCode::GROUP_AUTHORIZATION_FAILED, _) => ("Read", "--group GROUP"),
+        (ErrorCode::CLUSTER_AUTHORIZATION_FAILED, ApiKey::INIT_PRODUCER_ID) => ("IdempotentWrite", "--cluster"),
+        _ => return None,
+    };
+    Some(format!(
+        "the user needs the right: kafka-acls --add --allow-principal User:NAME --operation {operation} {resource}"
+    ))
 }
 
 impl Inner {
@@ -337,6 +395,17 @@ mod tests {
              the partition. (gave up after 4 attempts in 1.5s)"
         );
         assert!(error.is_retriable() && error.is_stale_metadata() && !error.is_fatal() && !error.maybe_written());
+    }
+
+    #[test]
+    fn a_missing_right_is_named_once() {
+        let error = Error::from_code(ErrorCode::GROUP_AUTHORIZATION_FAILED)
+            .in_api(ApiKey::OFFSET_FETCH)
+            .in_api(ApiKey::OFFSET_COMMIT);
+        let text = error.to_string();
+        assert!(text.contains("--operation Read --group GROUP") && text.matches("kafka-acls").count() == 1, "{text}");
+        let other = Error::from_code(ErrorCode::NOT_LEADER_FOR_PARTITION).in_api(ApiKey::FETCH);
+        assert!(!other.to_string().contains("kafka-acls"), "{other}");
     }
 
     #[test]

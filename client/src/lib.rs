@@ -64,12 +64,18 @@ mod topic_partition;
 pub use crate::core::accumulator::{Outgoing, OutgoingHeaders};
 pub use crate::core::isolation::Isolation;
 pub use crate::core::partitioner::Unkeyed;
+pub use crate::core::peer_text::PeerText;
 pub use admin::{Created, NewTopic};
 pub use client::{Broker, BrokerTrouble, Client, Partition, Topic};
-pub use config::{ClientBuilder, Pem, TlsIdentity, TlsOptions, TlsSession, TlsVersion, TrustedCa};
+pub use config::{Bootstrap, ClientBuilder, Pem, TlsIdentity, TlsOptions, TlsSession, TlsVersion, TrustedCa};
 pub use consumer::{Consumer, ConsumerOptions, Fetched, Records};
 pub use error::{Error, ErrorKind};
 pub use groups::{GroupDescription, GroupMember, JoinedAlone, SoleMember, SoleMemberOptions};
+/// What signatures of this crate need of the wire protocol's.
+pub use ottla_protocol::compression::Compression;
+pub use ottla_protocol::records::{Header, HeaderIter, Headers, Record};
+pub use ottla_protocol::{ApiKey, ErrorCode, partition_for_key};
+
 pub use kerberos::login::{KerberosMistake, KerberosOptions, KerberosSetting};
 pub use offsets::{CommitOffset, Committed, OffsetAt, RecordFingerprint};
 pub use producer::{Ack, Acks, Delivery, Producer, ProducerOptions, TopicProducer, Trouble};

@@ -254,7 +254,7 @@ async fn passing_errors_of_a_partition_pass() {
 #[tokio::test]
 async fn lasting_errors_of_a_partition_are_told_and_halt_it() {
     for (code, kind, words) in [
-        (29, ErrorKind::Broker, "grant Read"),
+        (29, ErrorKind::Broker, "--operation Read"),
         (76, ErrorKind::Unsupported, "zstd"),
         (35, ErrorKind::Unsupported, "downconversion"),
         (2, ErrorKind::Corrupt, "damaged"),

@@ -128,10 +128,114 @@ async fn a_coordinator_that_has_moved_is_looked_for_again() {
 }
 
 #[tokio::test]
+async fn a_broker_that_does_not_know_its_cluster_yet_is_asked_until_it_does() {
+    for (fault, name) in [
+        (Fault::metadata_without_brokers as fn() -> Fault, "without brokers"),
+        (Fault::metadata_without_topics, "without topics"),
+    ] {
+        let broker = DevBroker::builder().auto_create(false).start().await.unwrap();
+        broker.create_topic("t", 3).unwrap();
+        // The first contact, the question for one topic and the question for all each begin in that state.
+        for first in 0..3 {
+            broker.inject(fault().after(first).times(4));
+            let client = net_support::builder(broker.bootstrap()).connect().await.unwrap();
+            assert_eq!(client.topic("t").await.unwrap().expect(name).partitions.len(), 3, "{name} {first}");
+            broker.clear_faults();
+            broker.inject(fault().after(first).times(4));
+            let client = net_support::builder(broker.bootstrap()).connect().await.unwrap();
+            assert_eq!(client.topics().await.unwrap().len(), 1, "{name} {first}");
+            broker.clear_faults();
+            assert!(client.topic("absent").await.unwrap().is_none());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_never_knows_its_cluster_ends_the_call_with_a_retriable_error() {
+    let broker = DevBroker::builder().start().await.unwrap();
+    broker.create_topic("t", 1).unwrap();
+    let builder = || net_support::builder(broker.bootstrap()).api_timeout(Duration::from_millis(300));
+    let client = builder().connect().await.unwrap();
+    broker.inject(Fault::metadata_without_brokers());
+    for error in [client.topics().await.unwrap_err(), client.topic("t").await.unwrap_err()] {
+        assert!(error.is_retriable() && error.to_string().contains("lists no broker"), "{error}");
+    }
+    assert_eq!(client.brokers().len(), 1, "what was known is kept");
+    let error = builder().connect().await.unwrap_err();
+    assert!(error.is_retriable() && error.to_string().contains("lists no broker"), "{error}");
+    assert!(error.to_string().contains("gave up after"), "{error}");
+}
+
+#[tokio::test]
+async fn a_cluster_without_any_topic_is_believed_after_a_while() {
+    let broker = DevBroker::builder().auto_create(false).start().await.unwrap();
+    let client = net_support::builder(broker.bootstrap()).connect().await.unwrap();
+    assert!(client.topics().await.unwrap().is_empty());
+    assert!(client.topic("t").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_coordinator_that_is_missing_for_long_is_told_with_all_tries_and_what_keeps_it() {
+    let broker = DevBroker::builder().start().await.unwrap();
+    let client =
+        net_support::builder(broker.bootstrap()).api_timeout(Duration::from_millis(600)).connect().await.unwrap();
+    let fault = broker.inject(Fault::error(ApiKey::FIND_COORDINATOR, ErrorCode::COORDINATOR_NOT_AVAILABLE));
+    let error = client.committed("billing", &place()).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::COORDINATOR_NOT_AVAILABLE), "{error}");
+    let text = error.to_string();
+    for part in ["offsets.topic.replication.factor", "has 1 broker now", "group billing"] {
+        assert!(text.contains(part), "{part:?} is missing in: {text}");
+    }
+    assert!(text.contains(&format!("gave up after {} attempts", fault.hits())), "{} tries: {text}", fault.hits());
+    assert!(fault.hits() > 5, "tries of 600 ms, not of what was left at its end: {text}");
+}
+
+#[tokio::test]
+async fn an_advertised_host_without_address_is_told_with_who_advertised_it() {
+    let peer = Peer::start(|mut talk| async move {
+        while let Some(asked) = talk.asked().await {
+            if asked.api() == ApiKey::API_VERSIONS {
+                talk.answer(&asked, &offered(OFFERED)).await;
+                continue;
+            }
+            let mut metadata = cluster(&[(7, 9092)], &[("t", &[7])]);
+            metadata.brokers[0].host = "kafka-7.invalid".to_owned();
+            talk.answer(&asked, &fitting(metadata, asked.header.api_version)).await;
+        }
+    })
+    .await;
+    let client = peer.builder().api_timeout(Duration::from_millis(500)).connect().await.unwrap();
+    let error = client.offsets(&place(), OffsetAt::Latest).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Resolve, "{error}");
+    let text = error.to_string();
+    let via = format!("broker 7 advertises this address, as the bootstrap server {} said", peer.server());
+    for part in ["kafka-7.invalid", &via, "advertised.listeners"] {
+        assert!(text.contains(part), "{part:?} is missing in: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_may_be_described_but_not_read_is_found_without_reading() {
+    let broker = DevBroker::builder().nodes(2).start().await.unwrap();
+    for topic in ["open", "shut"] {
+        broker.create_topic(topic, 2).unwrap();
+    }
+    let client = net_support::builder(broker.bootstrap()).connect().await.unwrap();
+    let places = |topic: &str| [0, 1].map(|partition| TopicPartition::new(topic, partition));
+    client.check_read(&[places("open"), places("shut")].concat()).await.unwrap();
+    let refused = ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+    broker.inject(Fault::error(ApiKey::FETCH, refused).on_partition("shut", 1));
+    client.check_read(&places("open")).await.unwrap();
+    let error = client.check_read(&[places("open"), places("shut")].concat()).await.unwrap_err();
+    assert_eq!((error.code(), error.topic()), (Some(refused), Some("shut")), "{error}");
+    assert!(error.to_string().contains("--operation Read --topic"), "{error}");
+}
+
+#[tokio::test]
 async fn metadata_with_nonsense_is_refused_with_its_place() {
     let peer = Peer::start(|talk| serve(talk, || cluster(&[(7, 0)], &[]), ErrorCode::NONE)).await;
     let error = peer.builder().connect().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!(error.kind(), ErrorKind::Protocol);
     assert!(error.to_string().contains("broker 7 has the port 0"), "{error}");
 }
 

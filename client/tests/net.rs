@@ -2,6 +2,7 @@
 
 mod net_support;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -82,8 +83,10 @@ async fn another_protocol_is_told_from_a_broker() {
         talk.asked().await;
     });
     let error = peer.await.builder().connect().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert!(error.to_string().contains("does not speak Kafka's protocol"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    for part in ["an HTTP server answered", "does not speak Kafka's protocol", "check the host and the port"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -138,7 +141,7 @@ fn framed(body: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_broken_frame_is_corruption_and_not_retried() {
+async fn a_broken_frame_ends_its_connection_and_is_retried_on_another_until_the_deadline() {
     type Case = (&'static str, fn(i32) -> Vec<u8>, &'static str);
     let cases: [Case; 4] = [
         ("negative size", |_| (-5_i32).to_be_bytes().to_vec(), "negative"),
@@ -148,23 +151,53 @@ async fn a_broken_frame_is_corruption_and_not_retried() {
     ];
     for (name, reply, expected) in cases {
         let peer = answering(reply, false).await;
-        let client = peer.client().await;
+        let client = peer.builder().api_timeout(Duration::from_millis(300)).connect().await.unwrap();
         let error = client.offsets(&place(), OffsetAt::Latest).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Corrupt, "{name}: {error}");
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{name}: {error}");
         let text = error.to_string();
         for part in [expected, "t-0", "ListOffsets", "broker 1 at"] {
             assert!(text.contains(part), "{name}: {part:?} is missing in: {text}");
         }
-        assert_eq!(peer.count(ApiKey::LIST_OFFSETS), 1, "{name}");
+        let asked = peer.seen.lock().unwrap().clone();
+        let connections: HashSet<_> = asked.iter().filter(|seen| seen.1 == ApiKey::LIST_OFFSETS).map(|s| s.0).collect();
+        assert_eq!(connections.len(), peer.count(ApiKey::LIST_OFFSETS), "{name}: one question a connection");
+        assert!((2..100).contains(&connections.len()), "{name}: {} connections", connections.len());
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_the_protocol_once_is_replaced_and_the_call_succeeds() {
+    let replies: [fn(i32) -> Vec<u8>; 4] = [
+        |_| b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
+        |id| framed(&(id + 1).to_be_bytes()),
+        |_| framed(&[0, 0]),
+        |id| framed(&[&id.to_be_bytes()[..], &[0, 0, 0, 0, 0, 0, 0, 9]].concat()),
+    ];
+    for reply in replies {
+        let broken = Arc::new(AtomicUsize::new(0));
+        let peer = Peer::start(move |mut talk| {
+            let broken = broken.clone();
+            async move {
+                while let Some(asked) = talk.next_special().await {
+                    match broken.fetch_add(1, Ordering::SeqCst) {
+                        0 => talk.raw(&reply(asked.header.correlation_id)).await,
+                        _ => talk.answer(&asked, &list_offsets(7)).await,
+                    }
+                }
+            }
+        })
+        .await;
+        let client = peer.client().await;
+        assert_eq!(client.offsets(&place(), OffsetAt::Latest).await.unwrap()[&place()[0]], 7);
     }
 }
 
 #[tokio::test]
 async fn a_wrong_correlation_id_ends_the_connection() {
     let peer = answering(|id| framed(&(id + 1).to_be_bytes()), false).await;
-    let client = peer.client().await;
+    let client = peer.builder().api_timeout(Duration::from_millis(300)).connect().await.unwrap();
     let error = client.offsets(&place(), OffsetAt::Latest).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!(error.kind(), ErrorKind::Protocol);
     assert!(error.to_string().contains("out of step"), "{error}");
 }
 

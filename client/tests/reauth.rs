@@ -79,9 +79,9 @@ async fn accept(talk: &mut Conversation, session_lifetime_ms: i64) {
     talk.answer(&asked, &SaslAuthenticateResponse { session_lifetime_ms, ..SaslAuthenticateResponse::default() }).await;
 }
 
-/// The port says which question it answers; it is no port, so the call ends with it in its error.
-fn coordinator(port: i32) -> FindCoordinatorResponse {
-    FindCoordinatorResponse { port, ..FindCoordinatorResponse::default() }
+/// The error says which question it answers; it is not retriable, so the call ends with it.
+fn coordinator(error_code: ErrorCode) -> FindCoordinatorResponse {
+    FindCoordinatorResponse { error_code, ..FindCoordinatorResponse::default() }
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn an_answer_owed_from_before_reaches_its_asker_and_what_is_asked_meanwhil
         assert_eq!(before.api(), ApiKey::FIND_COORDINATOR);
         let handshake = talk.asked().await.unwrap();
         assert_eq!(handshake.api(), ApiKey::SASL_HANDSHAKE);
-        talk.answer(&before, &coordinator(-11)).await;
+        talk.answer(&before, &coordinator(ErrorCode::INVALID_GROUP_ID)).await;
         // Time for the other question to come, were it not held back.
         tokio::time::sleep(Duration::from_millis(200)).await;
         talk.answer(&handshake, &SaslHandshakeResponse::default()).await;
@@ -100,7 +100,7 @@ async fn an_answer_owed_from_before_reaches_its_asker_and_what_is_asked_meanwhil
         accept(&mut talk, 0).await;
         let after = talk.next_special().await.unwrap();
         assert_eq!(after.api(), ApiKey::FIND_COORDINATOR);
-        talk.answer(&after, &coordinator(-12)).await;
+        talk.answer(&after, &coordinator(ErrorCode::INVALID_REQUEST)).await;
         while talk.next_special().await.is_some() {}
     })
     .await;
@@ -117,8 +117,8 @@ async fn an_answer_owed_from_before_reaches_its_asker_and_what_is_asked_meanwhil
     }
     let after = ask("after");
     let (before, after) = (before.await.unwrap(), after.await.unwrap());
-    assert!(before.contains("before") && before.contains("-11"), "{before}");
-    assert!(after.contains("after") && after.contains("-12"), "{after}");
+    assert!(before.contains("before") && before.contains("INVALID_GROUP_ID"), "{before}");
+    assert!(after.contains("after") && after.contains("INVALID_REQUEST"), "{after}");
 }
 
 #[tokio::test]

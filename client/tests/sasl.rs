@@ -104,6 +104,51 @@ async fn a_refusal_in_version_1_is_told_in_the_brokers_words_and_once() {
 }
 
 #[tokio::test]
+async fn a_broker_that_repeats_the_password_or_steers_the_terminal_is_shown_without_either() {
+    // The last one is the PLAIN message in base64.
+    let said = [
+        format!("no such user: \0etl\0{PASSWORD}"),
+        format!("\u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}{PASSWORD}"),
+        "AGV0bABvcGVuLXNlc2FtZQ==".to_owned(),
+        format!("{}{PASSWORD}", "x".repeat(100_000)),
+    ];
+    for words in said {
+        let answer = SaslAuthenticateResponse {
+            error_code: ErrorCode::SASL_AUTHENTICATION_FAILED,
+            error_message: Some(words),
+            ..SaslAuthenticateResponse::default()
+        };
+        let peer = Peer::start(move |mut talk| {
+            let answer = answer.clone();
+            async move {
+                shake_hands(&mut talk, 1, SaslHandshakeResponse::default()).await;
+                let asked = talk.asked().await.unwrap();
+                talk.answer(&asked, &answer).await;
+            }
+        })
+        .await;
+        let error = connect(&peer).await.unwrap_err();
+        no_secret_in(&error);
+        let text = error.to_string();
+        assert!(!text.contains("b3Blbi1zZXNhbW"), "{text}");
+        assert!(!text.chars().any(|c| c.is_control() || c == '\u{202e}') && text.len() < 1000, "{text:?}");
+    }
+}
+
+#[tokio::test]
+async fn mechanisms_with_escape_sequences_are_shown_without_them() {
+    let peer = Peer::start(|mut talk| async move {
+        let mechanisms = vec!["\u{1b}[31mSCRAM".to_owned(); 1000];
+        let error_code = ErrorCode::UNSUPPORTED_SASL_MECHANISM;
+        shake_hands(&mut talk, 1, SaslHandshakeResponse { error_code, mechanisms }).await;
+        talk.asked().await;
+    })
+    .await;
+    let text = connect(&peer).await.unwrap_err().to_string();
+    assert!(text.contains("\\u{1b}[31mSCRAM") && !text.contains('\u{1b}') && text.len() < 1000, "{text}");
+}
+
+#[tokio::test]
 async fn a_refusal_in_version_0_is_a_close_and_told_as_what_it_is() {
     let peer = Peer::start(|mut talk| async move {
         shake_hands(&mut talk, 0, SaslHandshakeResponse::default()).await;
@@ -156,16 +201,17 @@ async fn a_session_near_its_end_is_not_used_for_new_requests() {
             if start.elapsed() > Duration::from_millis(200) {
                 return;
             }
-            talk.answer(&asked, &FindCoordinatorResponse { port: -1, ..FindCoordinatorResponse::default() }).await;
+            let error_code = ErrorCode::INVALID_GROUP_ID;
+            talk.answer(&asked, &FindCoordinatorResponse { error_code, ..FindCoordinatorResponse::default() }).await;
         }
     })
     .await;
     let client = connect(&peer).await.unwrap();
     let (start, place) = (Instant::now(), [TopicPartition::new("t", 0)]);
     while start.elapsed() < Duration::from_millis(700) {
-        // The answer's port ends the call at once; a closed connection would be another error, or a pause.
+        // The answer's error ends the call at once; a closed connection would be another error, or a pause.
         let error = client.committed("g", &place).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert_eq!(error.code(), Some(ErrorCode::INVALID_GROUP_ID), "{error}");
     }
     assert!(peer.count(ApiKey::SASL_AUTHENTICATE) >= 4);
 }

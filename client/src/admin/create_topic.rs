@@ -36,7 +36,8 @@ impl Client {
         let name: Arc<str> = topic.name.as_str().into();
         let answer = self.cluster.ask_controller(|_| self.request(topic), reason_to_ask_again).await;
         let answer = answer.map_err(|e| e.at_topic(&name))?;
-        let created = outcome(topic, &answer).map_err(|e| e.in_api(ApiKey::CREATE_TOPICS).at_topic(&name))?;
+        let said = |words: &str| self.cluster.options().clean(words);
+        let created = outcome(topic, &answer, said).map_err(|e| e.in_api(ApiKey::CREATE_TOPICS).at_topic(&name))?;
         self.wait_for_leaders(&name).await?;
         Ok(created)
     }
@@ -76,19 +77,20 @@ fn reason_to_ask_again(answer: &CreateTopicsResponse) -> ErrorCode {
     if code.is_retriable() { code } else { ErrorCode::NONE }
 }
 
-fn outcome(topic: &NewTopic, answer: &CreateTopicsResponse) -> Result<Created, Error> {
+fn outcome(topic: &NewTopic, answer: &CreateTopicsResponse, clean: impl Fn(&str) -> String) -> Result<Created, Error> {
     let Some(result) = answer.topics.iter().find(|result| result.name == topic.name) else {
-        return Err(Error::new(ErrorKind::Corrupt, "the answer does not speak of the topic"));
+        return Err(Error::new(ErrorKind::Protocol, "the answer does not speak of the topic"));
     };
     match result.error_code {
         ErrorCode::NONE => Ok(Created::New),
         ErrorCode::TOPIC_ALREADY_EXISTS => Ok(Created::Existed),
-        _ => Err(refused(topic, result)),
+        _ => Err(refused(topic, result, result.error_message.as_deref().map(clean).as_deref())),
     }
 }
 
-fn refused(topic: &NewTopic, result: &CreatableTopicResult) -> Error {
-    let error = Error::from_code(result.error_code).said(result.error_message.as_deref());
+/// `said` are the broker's words, fit to be shown.
+fn refused(topic: &NewTopic, result: &CreatableTopicResult, said: Option<&str>) -> Error {
+    let error = Error::from_code(result.error_code).said(said);
     match result.error_code {
         ErrorCode::INVALID_REPLICATION_FACTOR => error.advice(&format!("asked for {} replicas", topic.replicas)),
         ErrorCode::INVALID_PARTITIONS => error.advice(&format!("asked for {} partitions", topic.partitions)),

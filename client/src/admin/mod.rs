@@ -1,5 +1,6 @@
 //! What changes a cluster rather than its records.
 
+mod check_read;
 mod create_topic;
 
 pub use create_topic::{Created, NewTopic};

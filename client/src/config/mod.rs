@@ -63,6 +63,11 @@ impl Default for Options {
 }
 
 impl Options {
+    /// A peer's words, fit to be shown.
+    pub(crate) fn clean(&self, words: &str) -> String {
+        self.credentials.as_ref().map(Credentials::peer_text).unwrap_or_default().clean(words)
+    }
+
     /// Bounds every wait; says which of them are zero and must not be.
     fn check_waits(&mut self) -> Vec<String> {
         let delays = [
@@ -92,6 +97,62 @@ impl Options {
     }
 }
 
+/// Servers as `host:port`: made of one text with commas between them, or of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bootstrap(Vec<String>);
+
+impl<S: Into<String>> FromIterator<S> for Bootstrap {
+    fn from_iter<I: IntoIterator<Item = S>>(servers: I) -> Self {
+        let split = |servers: S| {
+            let servers: String = servers.into();
+            servers.split(',').map(|server| server.trim().to_owned()).collect::<Vec<_>>()
+        };
+        Self(servers.into_iter().flat_map(split).filter(|server| !server.is_empty()).collect())
+    }
+}
+
+impl From<&str> for Bootstrap {
+    fn from(servers: &str) -> Self {
+        Self::from_iter([servers])
+    }
+}
+
+impl From<String> for Bootstrap {
+    fn from(servers: String) -> Self {
+        Self::from_iter([servers])
+    }
+}
+
+impl From<&String> for Bootstrap {
+    fn from(servers: &String) -> Self {
+        Self::from_iter([servers])
+    }
+}
+
+impl<S: Into<String>> From<Vec<S>> for Bootstrap {
+    fn from(servers: Vec<S>) -> Self {
+        Self::from_iter(servers)
+    }
+}
+
+impl<S: Into<String>, const N: usize> From<[S; N]> for Bootstrap {
+    fn from(servers: [S; N]) -> Self {
+        Self::from_iter(servers)
+    }
+}
+
+impl<S: AsRef<str>> From<&[S]> for Bootstrap {
+    fn from(servers: &[S]) -> Self {
+        servers.iter().map(AsRef::as_ref).collect()
+    }
+}
+
+impl<S: AsRef<str>> From<&Vec<S>> for Bootstrap {
+    fn from(servers: &Vec<S>) -> Self {
+        Self::from(servers.as_slice())
+    }
+}
+
 /// Collects options; [`ClientBuilder::connect`](crate::ClientBuilder::connect) checks them all at once.
 #[derive(Debug, Clone, Default)]
 pub struct ClientBuilder {
@@ -101,11 +162,19 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// The servers asked first, as `host:port` (`[::1]:9092` for IPv6); the rest of the cluster is learned from them.
-    /// Repeated calls add.
+    /// The servers asked first, as `host:port` (`[::1]:9092` for IPv6), in one text with commas or as a list; the rest of the
+    /// cluster is learned from them. Repeated calls add.
+    ///
+    /// ```
+    /// use ottla_client::Client;
+    ///
+    /// let one = Client::builder().bootstrap("kafka1:9092,kafka2:9092");
+    /// let list = Client::builder().bootstrap(["kafka1:9092", "kafka2:9092"]);
+    /// let owned = Client::builder().bootstrap(vec!["kafka1:9092".to_owned()]);
+    /// ```
     #[must_use]
-    pub fn bootstrap(mut self, servers: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.bootstrap.extend(servers.into_iter().map(Into::into));
+    pub fn bootstrap(mut self, servers: impl Into<Bootstrap>) -> Self {
+        self.bootstrap.extend(servers.into().0);
         self
     }
 
@@ -280,6 +349,25 @@ mod tests {
             assert!(text.contains(part), "{part} is missing in: {text}");
         }
         assert!(!text.contains("secret-of-mine"));
+    }
+
+    #[test]
+    fn servers_come_in_one_text_or_in_a_list() {
+        let expected = ["a:9092", "[::1]:9093", "c:9094"].map(str::to_owned);
+        let owned = expected.to_vec();
+        let given: [Bootstrap; 7] = [
+            "a:9092,[::1]:9093, c:9094".into(),
+            "a:9092,[::1]:9093,c:9094,".to_owned().into(),
+            ["a:9092", "[::1]:9093,c:9094"].into(),
+            owned.clone().into(),
+            (&owned).into(),
+            owned.as_slice().into(),
+            owned.iter().collect(),
+        ];
+        for servers in given {
+            assert_eq!(servers.0, expected);
+        }
+        assert!(ClientBuilder::default().bootstrap("").options().unwrap_err().to_string().contains("names no server"));
     }
 
     #[test]

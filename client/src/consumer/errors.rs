@@ -62,8 +62,9 @@ pub(super) fn of_code(code: ErrorCode, partition: &TopicPartition, offset: i64) 
             ErrorKind::Corrupt,
             format!("{code} The broker found its own log damaged there; {}", after(None)),
         ),
-        ErrorCode::TOPIC_AUTHORIZATION_FAILED => Error::from_code(code)
-            .advice("grant Read on the topic to this user, then seek or assign the partition again"),
+        ErrorCode::TOPIC_AUTHORIZATION_FAILED => {
+            Error::from_code(code).in_api(ApiKey::FETCH).advice("then seek or assign the partition again")
+        }
         code => Error::from_code(code),
     };
     error.at(partition).at_offset(offset).in_api(ApiKey::FETCH)

@@ -231,7 +231,7 @@ impl Consumer {
         }
         let mut delays = KNOWN_AFTER_MS.into_iter().map(Duration::from_millis);
         loop {
-            let metadata = self.shared.cluster.refresh(&topics).await?;
+            let metadata = self.shared.cluster.refresh_until_deadline(&topics).await?;
             let Some(error) = positions.iter().find_map(|(partition, _)| unknown(&metadata, partition)) else {
                 return Ok(());
             };

@@ -11,6 +11,7 @@ use ottla_protocol::messages::{MetadataResponse, MetadataResponsePartition, Meta
 use super::backoff::Backoff;
 use crate::TopicPartition;
 use crate::config::Server;
+use crate::core::peer_text::{is_printable, printable};
 
 /// After this many answers in a row with a lower leader epoch the lower one is believed: the topic was deleted and made
 /// anew, which Metadata up to v9 cannot say otherwise (topic ids came with KIP-516).
@@ -107,11 +108,33 @@ pub(crate) enum Scope {
     Named(BTreeSet<Arc<str>>),
 }
 
-impl Scope {
-    fn covers(&self, topic: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Named(names) => names.contains(topic),
+/// Whether an answer's silence about topics can be believed.
+///
+/// A broker that starts lists the cluster's brokers a moment before the topics: the controller's first UpdateMetadata has no
+/// partition in it (`KafkaController.onControllerFailover`). An answer with any topic in it comes after that moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// Nothing that was asked for is missing.
+    None,
+    /// The broker knows topics: what is missing does not exist.
+    Believed,
+    /// The answer speaks of some topics only, all of which are missing: a list of all tells more.
+    AskForAll,
+    /// The broker lists no topic at all: the cluster has none, or the broker does not know them yet.
+    Doubtful,
+}
+
+impl Silence {
+    pub(crate) fn of(scope: &Scope, answer: &MetadataResponse) -> Self {
+        let missing = |topic: &&MetadataResponseTopic| topic.error_code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        if answer.topics.iter().any(|topic| topic.error_code.is_ok()) {
+            return Self::Believed;
+        }
+        let present = answer.topics.len() - answer.topics.iter().filter(missing).count();
+        match scope {
+            Scope::Named(names) if present >= names.len() => Self::None,
+            Scope::Named(_) => Self::AskForAll,
+            Scope::All => Self::Doubtful,
         }
     }
 }
@@ -119,8 +142,13 @@ impl Scope {
 /// An answer that makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Malformed {
+    /// A broker that has just started, before the controller has told it about the cluster (seen in Kafka 2.3.1).
+    #[error("the broker lists no broker, not even itself: it is starting or stopping")]
+    NoBroker,
     #[error("broker {node} has the port {port}")]
     Port { node: i32, port: i32 },
+    #[error("{who} is said to listen on \"{host}\", which no host is called")]
+    Host { who: String, host: String },
     #[error("topic {topic} has the partition {partition} twice, or below 0")]
     Partition { topic: String, partition: i32 },
 }
@@ -134,6 +162,8 @@ pub(crate) struct Changes {
     pub(crate) moves: Vec<TopicPartition>,
     /// Partitions whose news were older than what is known.
     pub(crate) stale: Vec<TopicPartition>,
+    /// The first topic that was left out since its name, here fit to be shown, steers a terminal or hides. No Kafka has such.
+    pub(crate) unprintable: Option<String>,
 }
 
 /// Keeps the snapshot and says when to refresh it.
@@ -231,24 +261,36 @@ impl Tracker {
         answer: &MetadataResponse,
     ) -> Result<Changes, Malformed> {
         let nodes = nodes(answer)?;
+        if nodes.is_empty() {
+            return Err(Malformed::NoBroker);
+        }
         let mut changes = Changes::default();
-        let mut topics = self.snapshot.topics.clone();
-        let mut seen = BTreeSet::new();
+        let mut topics = match scope {
+            Scope::All => HashMap::with_capacity(answer.topics.len()),
+            Scope::Named(_) => self.snapshot.topics.clone(),
+        };
+        let mut missing = match scope {
+            Scope::All => BTreeSet::new(),
+            Scope::Named(names) => names.clone(),
+        };
         for topic in &answer.topics {
-            seen.insert(topic.name.as_str());
-            if topic.error_code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION {
-                self.forget(&mut topics, &topic.name);
+            if !is_printable(&topic.name) {
+                changes.unprintable.get_or_insert_with(|| printable(&topic.name));
                 continue;
             }
+            if topic.error_code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION || self.says_nothing(topic) {
+                continue;
+            }
+            missing.remove(topic.name.as_str());
             let info = self.topic(topic, &mut changes)?;
             topics.insert(info.name.clone(), Arc::new(info));
         }
-        let gone: Vec<_> =
-            topics.keys().filter(|name| scope.covers(name) && !seen.contains(&***name)).cloned().collect();
-        for name in gone {
-            self.forget(&mut topics, &name);
+        for name in missing {
+            topics.remove(&name);
         }
-        let cluster_id = answer.cluster_id.clone().or_else(|| self.snapshot.cluster_id.clone());
+        self.rewinds.retain(|place, _| topics.contains_key(&place.topic));
+        let cluster_id = answer.cluster_id.as_deref().map(printable);
+        let cluster_id = cluster_id.or_else(|| self.snapshot.cluster_id.clone());
         let controller = nodes.contains_key(&NodeId(answer.controller_id)).then_some(NodeId(answer.controller_id));
         let next = Metadata { cluster_id, controller, nodes, topics };
         if *self.snapshot != next {
@@ -264,10 +306,12 @@ impl Tracker {
         Ok(changes)
     }
 
-    fn forget(&mut self, topics: &mut HashMap<Arc<str>, Arc<TopicInfo>>, name: &str) {
-        if topics.remove(name).is_some() {
-            self.rewinds.retain(|place, _| *place.topic != *name);
-        }
+    /// A topic without partitions that nobody asked for. Brokers send none; a peer that sends millions of them would make the
+    /// snapshot many times as large as its answer.
+    fn says_nothing(&self, topic: &MetadataResponseTopic) -> bool {
+        topic.partitions.is_empty()
+            && !self.interest.contains(topic.name.as_str())
+            && self.snapshot.topic(&topic.name).is_none()
     }
 
     /// One topic's news, merged with what is known of it.
@@ -339,9 +383,19 @@ fn nodes(answer: &MetadataResponse) -> Result<BTreeMap<NodeId, Node>, Malformed>
         let port = u16::try_from(broker.port).ok().filter(|port| *port > 0);
         let port = port.ok_or(Malformed::Port { node: broker.node_id, port: broker.port })?;
         let id = NodeId(broker.node_id);
-        Ok((id, Node { id, server: Server::new(&broker.host, port) }))
+        let server = host(&broker.host, port, || format!("broker {}", broker.node_id))?;
+        Ok((id, Node { id, server }))
     };
     answer.brokers.iter().map(node).collect()
+}
+
+/// A server by what a peer says. Its host has the characters that `advertised.listeners` may have, or it is not one.
+pub(crate) fn host(host: &str, port: u16, who: impl Fn() -> String) -> Result<Server, Malformed> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:%".contains(&byte);
+    if host.is_empty() || host.len() > 255 || !host.bytes().all(good) {
+        return Err(Malformed::Host { who: who(), host: printable(host) });
+    }
+    Ok(Server::new(host, port))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub(crate) mod logins;
 pub(crate) mod membership;
 pub(crate) mod metadata;
 pub(crate) mod partitioner;
+pub(crate) mod peer_text;
 pub(crate) mod position;
 pub(crate) mod reauth;
 pub(crate) mod sequence;

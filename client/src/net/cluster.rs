@@ -18,7 +18,7 @@ use super::retry::Retry;
 use crate::TopicPartition;
 use crate::config::{Options, Server};
 use crate::core::backoff::Backoff;
-use crate::core::metadata::{Metadata, Node, NodeId, Scope, Tracker};
+use crate::core::metadata::{Metadata, Node, NodeId, Scope, Tracker, host};
 use crate::error::{Error, ErrorKind};
 
 /// A handle on the cluster. The last one to be dropped closes every connection and ends every task.
@@ -45,6 +45,8 @@ pub(crate) struct Core {
     rounds: watch::Sender<Round>,
     wake: Notify,
     coordinators: Mutex<HashMap<String, Node>>,
+    /// The bootstrap server that told of the cluster last.
+    via: Mutex<Option<Server>>,
 }
 
 struct Tracking {
@@ -82,6 +84,7 @@ impl Core {
             rounds: watch::Sender::new(Round::default()),
             wake: Notify::new(),
             coordinators: Mutex::default(),
+            via: Mutex::default(),
         }
     }
 
@@ -133,6 +136,17 @@ impl Core {
         self.pool.troubles(patience)
     }
 
+    /// The same, tried again until the call's deadline where a later try may succeed.
+    pub(crate) async fn refresh_until_deadline(&self, topics: &[Arc<str>]) -> Result<Arc<Metadata>, Error> {
+        let mut retry = Retry::new(&self.options, self.options.api_timeout);
+        loop {
+            match retry.within(self.refresh(topics)).await {
+                Ok(metadata) => return Ok(metadata),
+                Err(error) => retry.pause(error).await?,
+            }
+        }
+    }
+
     /// Tries refused credentials again.
     pub(crate) fn log_in_again(&self) {
         self.pool.log_in_again();
@@ -146,7 +160,24 @@ impl Core {
 
     async fn connection_to(&self, node: &Node, lane: Lane) -> Result<Arc<Connection>, Error> {
         let connection = self.pool.node(node, lane).await;
-        connection.inspect_err(|_| self.want_refresh())
+        connection.map_err(|error| {
+            self.want_refresh();
+            self.who_advertised(node, error)
+        })
+    }
+
+    /// An address that cannot be reached is not one that the user gave: says whose it is.
+    fn who_advertised(&self, node: &Node, error: Error) -> Error {
+        let unreachable = matches!(error.kind(), ErrorKind::Resolve | ErrorKind::Connect | ErrorKind::Timeout);
+        if !unreachable || error.is_from_login() || self.options.bootstrap.contains(&node.server) {
+            return error;
+        }
+        let via = self.via.lock().unwrap_or_else(PoisonError::into_inner);
+        let via = via.as_ref().map(|server| format!(", as the bootstrap server {server} said")).unwrap_or_default();
+        error.advice(&format!(
+            "broker {} advertises this address{via}; its `advertised.listeners` must name one that this machine can reach",
+            node.id
+        ))
     }
 
     fn node(&self, id: NodeId) -> Result<Node, Error> {
@@ -220,16 +251,7 @@ impl Core {
         request: &R,
         code: impl Fn(&R::Response) -> ErrorCode,
     ) -> Result<R::Response, Error> {
-        self.ask_any_within(request, code, self.options.api_timeout).await
-    }
-
-    async fn ask_any_within<R: Request>(
-        &self,
-        request: &R,
-        code: impl Fn(&R::Response) -> ErrorCode,
-        timeout: Duration,
-    ) -> Result<R::Response, Error> {
-        let mut retry = Retry::new(&self.options, timeout);
+        let mut retry = Retry::new(&self.options, self.options.api_timeout);
         let mut brokers = Vec::new();
         loop {
             if brokers.is_empty() {
@@ -297,7 +319,7 @@ impl Core {
         loop {
             let timeout = retry.left(self.options.request_timeout);
             let work = async {
-                let node = self.coordinator(group, retry.left(self.options.api_timeout)).await?;
+                let node = self.coordinator(group, timeout).await?;
                 let answer = self.ask_node(&node, Lane::Group, versions.clone(), &make, timeout).await?;
                 checked(answer, &code, &node)
             };
@@ -314,18 +336,27 @@ impl Core {
         }
     }
 
-    /// The group's coordinator, from memory or from any broker.
-    pub(crate) async fn coordinator(&self, group: &str, timeout: Duration) -> Result<Node, Error> {
+    /// The group's coordinator, from memory or from any broker, which is asked once: how often is the caller's business.
+    async fn coordinator(&self, group: &str, timeout: Duration) -> Result<Node, Error> {
         if let Some(known) = self.coordinators().get(group) {
             return Ok(known.clone());
         }
         let request = FindCoordinatorRequest { key: group.to_owned(), key_type: CoordinatorType::GROUP };
-        let answer = self.ask_any_within(&request, |answer| answer.error_code, timeout).await?;
+        let mut brokers = self.brokers_by_readiness();
+        let count = brokers.len();
+        let Some(broker) = brokers.pop() else {
+            return Err(Error::new(ErrorKind::Disconnected, "the cluster lists no broker"));
+        };
+        let make = |_| request.clone();
+        let answer = self.ask_node(&broker, Lane::Other, FindCoordinatorRequest::VERSIONS, make, timeout).await?;
+        let answer = checked(answer, |answer| answer.error_code, &broker).map_err(|e| no_coordinator(e, count))?;
         let Some(port) = u16::try_from(answer.port).ok().filter(|port| *port > 0) else {
             let message = format!("the coordinator of group {group} is said to listen on port {}", answer.port);
-            return Err(Error::new(ErrorKind::Corrupt, message).in_api(ApiKey::FIND_COORDINATOR));
+            return Err(Error::new(ErrorKind::Protocol, message).in_api(ApiKey::FIND_COORDINATOR));
         };
-        let node = Node { id: NodeId(answer.node_id), server: Server::new(&answer.host, port) };
+        let server = host(&answer.host, port, || format!("the coordinator of group {group}"))
+            .map_err(|e| Error::new(ErrorKind::Protocol, e.to_string()).in_api(ApiKey::FIND_COORDINATOR))?;
+        let node = Node { id: NodeId(answer.node_id), server };
         self.coordinators().insert(group.to_owned(), node.clone());
         Ok(node)
     }
@@ -370,6 +401,18 @@ pub(crate) fn leaderless(metadata: &Metadata, place: &TopicPartition) -> Error {
         },
     };
     error.at(place)
+}
+
+/// A broker that has no coordinator for long cannot create `__consumer_offsets`, or its partition has no leader.
+fn no_coordinator(error: Error, brokers: usize) -> Error {
+    if error.code() != Some(ErrorCode::COORDINATOR_NOT_AVAILABLE) {
+        return error;
+    }
+    let brokers = if brokers == 1 { "1 broker".to_owned() } else { format!("{brokers} brokers") };
+    error.advice(&format!(
+        "__consumer_offsets has no leader or cannot be created: the cluster has {brokers} now, and \
+         offsets.topic.replication.factor must not be more"
+    ))
 }
 
 fn checked<T>(answer: T, code: impl Fn(&T) -> ErrorCode, node: &Node) -> Result<T, Error>

@@ -14,6 +14,7 @@ use ottla_protocol::messages::{ApiVersionsRequest, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::foreign;
 use super::stream::Stream;
 use super::tls::Tls;
 use crate::config::{Options, Server, TlsSession};
@@ -21,7 +22,7 @@ use crate::core::reauth::Lifetime;
 use crate::core::versions::{Negotiation, Refusal, Step, Versions};
 use crate::error::{Error, ErrorKind};
 
-use super::login::{Carrier, Gate, Login, corrupt};
+use super::login::{Carrier, Gate, Login, unreadable};
 
 /// Before authentication no honest answer is longer (`SaslServerAuthenticator.MAX_RECEIVE_SIZE`).
 const HANDSHAKE_FRAME_LIMIT: usize = 512 * 1024;
@@ -187,7 +188,7 @@ impl Handshake<'_> {
                 Ok(Step::Ask(_)) => {}
                 Err(Refusal::Code(code)) => return Err(Error::from_code(code).in_api(ApiKey::API_VERSIONS)),
                 Err(Refusal::Unreadable(e)) => {
-                    return Err(Error::new(ErrorKind::Corrupt, e.to_string())
+                    return Err(Error::new(ErrorKind::Protocol, e.to_string())
                         .in_api(ApiKey::API_VERSIONS)
                         .with_source(e));
                 }
@@ -234,8 +235,7 @@ impl Handshake<'_> {
             match frame::split_frame(&mut self.buffer, limit) {
                 Ok(Some(frame)) => return Ok(frame),
                 Ok(None) => {}
-                Err(_) if self.options.tls.is_none() && is_alert(&self.buffer) => return Err(wants_tls()),
-                Err(e) => return Err(corrupt(e)),
+                Err(e) => return Err(foreign::explain(&self.buffer, e)),
             }
             let read = self.stream.read_buf(&mut self.buffer).await;
             if read.map_err(|e| self.broken(e))? == 0 {
@@ -253,11 +253,11 @@ impl Carrier for Handshake<'_> {
             .map_err(|e| Error::new(ErrorKind::Config, e.to_string()).in_api(R::KEY))?;
         self.write(&frame).await.map_err(|e| e.in_api(R::KEY))?;
         let mut body = self.read_frame().await.map_err(|e| e.in_api(R::KEY))?;
-        match split_correlation_id(&mut body).map_err(corrupt)? {
+        match split_correlation_id(&mut body).map_err(unreadable)? {
             got if got == id => Ok(body),
             got => {
                 let message = format!("an answer with correlation id {got} came, but {id} was next");
-                Err(Error::new(ErrorKind::Corrupt, message).in_api(R::KEY).advice("the peer is no Kafka broker"))
+                Err(Error::new(ErrorKind::Protocol, message).in_api(R::KEY).advice(foreign::CHECK))
             }
         }
     }
@@ -275,17 +275,6 @@ impl Carrier for Handshake<'_> {
 
 fn closed() -> Error {
     Error::new(ErrorKind::Disconnected, "the broker closed the connection")
-}
-
-/// Whether this is what a TLS listener says to what is no TLS: a record of type alert (RFC 8446 §5.1). As the length of a
-/// frame it would be 350 MB.
-fn is_alert(answer: &[u8]) -> bool {
-    matches!(answer, [0x15, 0x03, ..])
-}
-
-fn wants_tls() -> Error {
-    Error::new(ErrorKind::Tls, "the broker speaks TLS on this port, and TLS is off for this client")
-        .advice("turn TLS on, or connect to a port without it")
 }
 
 /// A socket that failed in use.

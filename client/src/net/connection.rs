@@ -11,7 +11,8 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,11 @@ struct Shared {
     request_timeout: Duration,
     state: Mutex<State>,
     slots: Arc<Semaphore>,
+    /// Whether the broker has shown on this connection that it knows the cluster's topics. A broker that was restarted does
+    /// so again, since no connection outlives it.
+    knows_topics: AtomicBool,
+    /// When it first listed none.
+    listed_no_topic: OnceLock<Instant>,
     /// Wakes the writer: something is queued, muted or closed.
     wake: Notify,
     /// Tells the reader to end.
@@ -124,6 +130,8 @@ impl Connection {
             request_timeout: options.request_timeout,
             state: Mutex::new(state),
             slots: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
+            knows_topics: AtomicBool::new(false),
+            listed_no_topic: OnceLock::new(),
             wake: Notify::new(),
             ended: watch::Sender::new(false),
         });
@@ -159,6 +167,21 @@ impl Connection {
     /// Whether it was closed because answers did not come.
     pub(crate) fn has_timed_out(&self) -> bool {
         self.shared.lock().closed.as_ref().is_some_and(|why| why.kind() == ErrorKind::Timeout)
+    }
+
+    /// Whether the broker has shown that it knows the cluster's topics.
+    pub(crate) fn knows_topics(&self) -> bool {
+        self.shared.knows_topics.load(Ordering::Relaxed)
+    }
+
+    /// When the broker first listed no topic on this connection, which it does now.
+    pub(crate) fn lists_no_topic_since(&self) -> Instant {
+        *self.shared.listed_no_topic.get_or_init(Instant::now)
+    }
+
+    /// From now on the broker is believed about topics that it does not list.
+    pub(crate) fn believe_about_topics(&self) {
+        self.shared.knows_topics.store(true, Ordering::Relaxed);
     }
 
     /// What the broker offers of an API.
@@ -246,8 +269,12 @@ impl<M: Message> Future for Pending<M> {
             Err(_) => Err(shared.why_closed().written_maybe(true)),
         };
         let message = result.and_then(|body| {
-            M::read(self.version, body)
-                .map_err(|e| Error::new(ErrorKind::Corrupt, e.to_string()).written_maybe(true).with_source(e))
+            M::read(self.version, body).map_err(|e| {
+                let error = Error::new(ErrorKind::Protocol, e.to_string()).written_maybe(true).with_source(e);
+                // What else such a peer says cannot be believed either.
+                shared.close(&error);
+                error
+            })
         });
         Poll::Ready(message.map_err(|e| e.in_api(M::KEY).on_broker(shared.peer.clone())))
     }
@@ -376,11 +403,11 @@ impl Shared {
 
     /// Takes one answer.
     fn deliver(&self, mut frame: Bytes) -> Result<(), Error> {
-        let corrupt = |e: &dyn std::fmt::Display| Error::new(ErrorKind::Corrupt, e.to_string());
-        let id = split_correlation_id(&mut frame).map_err(|e| corrupt(&e).with_source(e))?;
+        let broken = |e: &dyn std::fmt::Display| Error::new(ErrorKind::Protocol, e.to_string());
+        let id = split_correlation_id(&mut frame).map_err(|e| broken(&e).with_source(e))?;
         let now = Instant::now();
         let mut state = self.lock();
-        let asked = state.in_flight.answer(id).map_err(|e| corrupt(&e).with_source(e))?;
+        let asked = state.in_flight.answer(id).map_err(|e| broken(&e).with_source(e))?;
         state.quiet_since = now;
         if asked.asker.slot.is_some() {
             state.last_used = now;

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::core::logins::{LIMIT, Logins, Pass, Verdict};
 use crate::core::reauth::Lifetime;
+use crate::core::peer_text::printable;
 use crate::core::versions::Versions;
 use crate::error::{Error, ErrorKind};
 use crate::kerberos::error::KerberosError;
@@ -169,7 +170,7 @@ async fn log_in(
     let version = pick(versions, ApiKey::SASL_HANDSHAKE, SaslHandshakeRequest::VERSIONS)?;
     let mechanism = credentials.mechanism();
     let request = SaslHandshakeRequest { mechanism: mechanism.to_owned() };
-    let answer = SaslHandshakeResponse::read(version, carrier.ask(version, &request).await?).map_err(corrupt)?;
+    let answer = SaslHandshakeResponse::read(version, carrier.ask(version, &request).await?).map_err(unreadable)?;
     check_handshake(mechanism, &answer)?;
     if version == 0 {
         return send_raw_tokens(carrier, credentials, exchange).await.map(|()| None);
@@ -195,9 +196,10 @@ async fn send_tokens(
         since = Instant::now();
         let request = SaslAuthenticateRequest { auth_bytes: owned(bytes).into() };
         let body = carrier.ask(version, &request).await?;
-        let answer = <SaslAuthenticateRequest as Request>::Response::read(version, body).map_err(corrupt)?;
+        let answer = <SaslAuthenticateRequest as Request>::Response::read(version, body).map_err(unreadable)?;
         if !answer.error_code.is_ok() {
-            let error = Error::from_code(answer.error_code).said(answer.error_message.as_deref());
+            let said = answer.error_message.as_deref().map(|said| credentials.peer_text().clean(said));
+            let error = Error::from_code(answer.error_code).said(said.as_deref());
             return Err(error.said(exchange.refusal()).in_api(ApiKey::SASL_AUTHENTICATE).advice(credentials.advice()));
         }
         lifetime_ms = answer.session_lifetime_ms;
@@ -262,15 +264,15 @@ fn check_handshake(mechanism: &str, answer: &SaslHandshakeResponse) -> Result<()
             .advice("the broker takes no SASL on this port: connect without credentials"),
         ErrorCode::UNSUPPORTED_SASL_MECHANISM => Error::from_code(answer.error_code).advice(&format!(
             "asked for {mechanism}, the broker has {}",
-            if answer.mechanisms.is_empty() { "none".to_owned() } else { answer.mechanisms.join(", ") }
+            if answer.mechanisms.is_empty() { "none".to_owned() } else { printable(&answer.mechanisms.join(", ")) }
         )),
         code => Error::from_code(code),
     };
     Err(error.in_api(ApiKey::SASL_HANDSHAKE))
 }
 
-pub(super) fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(ErrorKind::Corrupt, error.to_string()).with_source(error)
+pub(super) fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Protocol, error.to_string()).with_source(error)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub(crate) mod cluster;
 pub(crate) mod connect;
 pub(crate) mod connection;
+pub(crate) mod foreign;
 pub(crate) mod login;
 pub(crate) mod pool;
 pub(crate) mod retry;

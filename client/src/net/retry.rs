@@ -39,7 +39,7 @@ impl Retry {
     /// Pauses before the next try, or says for good why the call failed.
     pub(crate) async fn pause(&mut self, error: Error) -> Result<(), Error> {
         self.failures += 1;
-        if !error.is_retriable() {
+        if !error.may_be_retried() {
             return Err(if self.failures > 1 { error.gave_up(self.failures, self.start.elapsed()) } else { error });
         }
         let next = Instant::now() + self.backoff.fail(fastrand::f64());

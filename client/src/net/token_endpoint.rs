@@ -20,8 +20,9 @@ use zeroize::Zeroizing;
 use super::connect::{Stage, dial};
 use super::tls::{Peer, Tls};
 use crate::config::Server;
+use crate::core::peer_text::{PeerText, printable};
 use crate::error::{Error, ErrorKind};
-use crate::sasl::{BearerToken, TokenEndpoint, shown};
+use crate::sasl::{BearerToken, TokenEndpoint};
 
 /// How long connecting may take; the caller's own deadline holds for the whole.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -72,6 +73,16 @@ impl Endpoint {
         Ok(Self { settings, server, authority, path, secure, tls: OnceLock::new() })
     }
 
+    /// The client's secret.
+    pub(crate) fn secret(&self) -> &str {
+        self.settings.client_secret.expose()
+    }
+
+    fn peer_text(&self) -> PeerText {
+        let pair = Zeroizing::new(format!("{}:{}", form(&self.settings.client_id), form(self.secret())));
+        PeerText::new([self.secret(), pair.as_str()])
+    }
+
     /// Reads the certificates, and says loudly what must not be overlooked. Called at each start.
     pub(crate) fn open(&self) -> Result<(), String> {
         if is_exposed(&self.settings.url) {
@@ -118,7 +129,8 @@ impl Endpoint {
         let exchange = async {
             let answer = sender.send_request(self.request()?).await.map_err(|e| self.broken(&e))?;
             let status = answer.status();
-            let location = answer.headers().get(LOCATION).and_then(|to| to.to_str().ok()).map(shown);
+            let location = answer.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+            let location = location.map(|to| self.peer_text().clean(to));
             let body = Limited::new(answer.into_body(), ANSWER_LIMIT).collect().await;
             let body = body.map_err(|e| self.broken(&*e))?.to_bytes();
             Ok(Answer { status, location, body: Zeroizing::new(body.to_vec()) })
@@ -176,7 +188,8 @@ impl Endpoint {
             return Err(self.redirected(answer));
         }
         if !answer.status.is_success() {
-            let said = [field("error"), field("error_description")].into_iter().flatten().map(shown);
+            let said = [field("error"), field("error_description")].into_iter().flatten();
+            let said = said.map(|said| self.peer_text().clean(said));
             let said = said.collect::<Vec<_>>().join(": ");
             // A server in trouble says nothing about the client's secret.
             let kind = if answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS {
@@ -215,7 +228,7 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the token endpoint {}", shown(&self.settings.url))
+        write!(f, "the token endpoint {}", printable(&self.settings.url))
     }
 }
 

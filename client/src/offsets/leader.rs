@@ -135,7 +135,7 @@ fn together(
     };
     match log_end {
         Ok(Some(log_end)) => Ok(Told { offset, ends: Some((log_end, high_watermark)) }),
-        Ok(None) => Err(Error::new(ErrorKind::Corrupt, "the answer does not say where the log ends")),
+        Ok(None) => Err(Error::new(ErrorKind::Protocol, "the answer does not say where the log ends")),
         // It held no replica then, and leads now.
         Err(error) if error.code() == Some(ErrorCode::REPLICA_NOT_AVAILABLE) => {
             Err(Error::from_code(ErrorCode::NOT_LEADER_FOR_PARTITION))
@@ -150,7 +150,7 @@ fn offset_in(answer: &ListOffsetResponse, place: &TopicPartition) -> Result<Opti
     let mut partitions = topics.flat_map(|topic| &topic.partitions);
     match partitions.find(|partition| partition.partition_index == place.partition) {
         Some(partition) => offset_of(partition),
-        None => Err(Error::new(ErrorKind::Corrupt, "the answer does not speak of this partition")),
+        None => Err(Error::new(ErrorKind::Protocol, "the answer does not speak of this partition")),
     }
 }
 

@@ -74,13 +74,14 @@ pub(super) async fn init(cluster: &Cluster) -> Result<Identity, Error> {
     // No transaction: the timeout has no meaning, but brokers want one.
     let request = InitProducerIdRequest { transactional_id: None, transaction_timeout_ms: 60_000 };
     let answer = cluster.ask_any(&request, |answer| answer.error_code).await.map_err(|error| match error.code() {
-        Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED) => error
-            .advice("grant the user IDEMPOTENT_WRITE on the cluster, or set the producer's option idempotent to false"),
+        Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED) => {
+            error.advice("or set the producer's option idempotent to false")
+        }
         _ => error,
     })?;
     if answer.producer_id < 0 {
         let message = format!("the broker gave the producer id {}", answer.producer_id);
-        return Err(Error::new(ErrorKind::Corrupt, message).in_api(ApiKey::INIT_PRODUCER_ID));
+        return Err(Error::new(ErrorKind::Protocol, message).in_api(ApiKey::INIT_PRODUCER_ID));
     }
     Ok(Identity { producer_id: answer.producer_id, epoch: answer.producer_epoch })
 }

@@ -66,7 +66,7 @@ pub(super) fn attempts(parcels: &[Parcel], answer: &ProduceResponse, peer: &Arc<
     }
     let filled = attempts.into_iter().zip(parcels).map(|(attempt, parcel)| {
         attempt.unwrap_or_else(|| {
-            let error = Error::new(ErrorKind::Corrupt, "the answer leaves this partition out").written_maybe(true);
+            let error = Error::new(ErrorKind::Protocol, "the answer leaves this partition out").written_maybe(true);
             Attempt::Lost(locate(error, parcel, peer))
         })
     });

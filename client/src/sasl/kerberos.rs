@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Token;
 use super::gssapi::{self, Gssapi};
+use crate::core::peer_text::printable_lines;
 use crate::error::{Error, ErrorKind};
 use crate::kerberos::error::KerberosError;
 use crate::kerberos::gss::Proof;
@@ -93,7 +94,8 @@ fn failed(error: KerberosError) -> Error {
         KerberosError::Config(_) => ErrorKind::Config,
         _ => ErrorKind::Authentication,
     };
-    let told = Error::new(kind, format!("Kerberos: {error}"));
+    // Realms, names and texts are the KDC's; the password is not, since it never leaves this machine.
+    let told = Error::new(kind, format!("Kerberos: {}", printable_lines(&error.to_string())));
     let told = match error.advice() {
         Some(advice) => told.advice(advice),
         None => told,

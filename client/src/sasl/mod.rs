@@ -13,12 +13,12 @@ mod secret;
 
 use std::time::Duration;
 
+use crate::core::peer_text::PeerText;
 use crate::error::Error;
 use crate::kerberos::login::KerberosOptions;
 
 #[cfg(test)]
 pub(crate) use kerberos::Kerberos;
-pub(crate) use oauthbearer::shown;
 pub use oauthbearer::{BearerToken, OauthBearer, TokenEndpoint, TokenFuture, TokenProvider};
 pub use scram::ScramHash;
 pub(crate) use secret::Token;
@@ -111,6 +111,16 @@ impl Credentials {
         }
     }
 
+    /// How a peer's words are shown that may hold these credentials.
+    pub(crate) fn peer_text(&self) -> PeerText {
+        match self {
+            Self::Plain(plain) => PeerText::new([plain.password()]),
+            Self::Scram(scram) => scram.peer_text(),
+            Self::OauthBearer(tokens) => tokens.peer_text(),
+            Self::Kerberos(_) => PeerText::default(),
+        }
+    }
+
     /// They were refused: what can be replaced has to be.
     pub(crate) async fn refused(&self) {
         match self {
@@ -143,7 +153,7 @@ impl Exchange {
         }
     }
 
-    /// What the server said against the credentials before it failed the login.
+    /// What the server said against the credentials before it failed the login, fit to be shown.
     pub(crate) fn refusal(&self) -> Option<&str> {
         match self {
             Self::OauthBearer(exchange) => exchange.refusal(),

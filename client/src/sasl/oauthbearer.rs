@@ -9,6 +9,7 @@ mod token;
 use zeroize::Zeroizing;
 
 use super::secret::Token;
+use crate::core::peer_text::PeerText;
 use crate::error::{Error, ErrorKind};
 
 pub(super) use source::Tokens;
@@ -18,12 +19,11 @@ pub use token::BearerToken;
 pub(super) const NAME: &str = "OAUTHBEARER";
 /// Between the pairs of the client's message.
 const SEPARATOR: char = '\x01';
-/// How much is said of what a peer says.
-const SHOWN: usize = 200;
 
 /// One authentication in progress.
 pub(crate) struct Exchange {
     state: State,
+    peer_text: PeerText,
 }
 
 enum State {
@@ -39,7 +39,8 @@ enum State {
 
 impl Exchange {
     pub(crate) fn new(token: BearerToken, extensions: Vec<(String, String)>) -> Self {
-        Self { state: State::Start { token, extensions } }
+        let peer_text = PeerText::new([token.expose()]);
+        Self { state: State::Start { token, extensions }, peer_text }
     }
 
     pub(crate) fn step(&mut self, from_server: Option<&[u8]>) -> Result<Option<Token>, Error> {
@@ -50,7 +51,7 @@ impl Exchange {
             }
             (State::Sent, Some(b"")) | (State::Done, _) => Ok(None),
             (State::Sent, Some(challenge)) => {
-                self.state = State::Refused(reason(challenge));
+                self.state = State::Refused(reason(challenge, &self.peer_text));
                 Ok(Some(Zeroizing::new(vec![1])))
             }
             (State::Refused(reason), _) => {
@@ -102,21 +103,16 @@ pub(super) fn extension_problem(key: &str, value: &str) -> Option<String> {
 }
 
 /// The status of a challenge (RFC 7628 §3.2.2), or what came instead of one.
-fn reason(challenge: &[u8]) -> String {
+fn reason(challenge: &[u8], peer_text: &PeerText) -> String {
     let Ok(json) = serde_json::from_slice::<serde_json::Value>(challenge) else {
-        return shown(&String::from_utf8_lossy(&challenge[..challenge.len().min(4 * SHOWN)]));
+        return peer_text.clean(&String::from_utf8_lossy(challenge));
     };
-    let field = |name: &str| json.get(name).and_then(serde_json::Value::as_str).map(shown);
+    let field = |name: &str| json.get(name).and_then(serde_json::Value::as_str).map(|said| peer_text.clean(said));
     let status = field("status").unwrap_or_else(|| "no status".to_owned());
     match field("scope").filter(|scope| !scope.is_empty()) {
         Some(scope) => format!("{status}, wanted scope: {scope}"),
         None => status,
     }
-}
-
-/// A peer's words, short and printable.
-pub(crate) fn shown(text: &str) -> String {
-    text.chars().take(SHOWN).map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -152,11 +148,24 @@ mod tests {
     }
 
     #[test]
+    fn a_challenge_that_repeats_the_token_does_not_show_it() {
+        for challenge in
+            ["bad token abc.def-_~+/=", r#"{"status":"abc.def-_~+/= is bad","scope":"YWJjLmRlZi1ffisvPQ=="}"#]
+        {
+            let mut exchange = exchange(&[]);
+            exchange.step(None).unwrap();
+            exchange.step(Some(challenge.as_bytes())).unwrap();
+            let said = exchange.refusal().unwrap().to_owned();
+            assert!(!said.contains("abc") && !said.contains("YWJj"), "{said}");
+        }
+    }
+
+    #[test]
     fn a_challenge_of_any_bytes_is_told_short_and_printable() {
         let (deep, zeros) = ("[".repeat(100_000), vec![0; 100_000]);
         for challenge in [&b"\xff\x1b[2J"[..], b"{\"status\":7}", b"no json", deep.as_bytes(), &zeros] {
-            let text = reason(challenge);
-            assert!(text.len() <= 4 * SHOWN && !text.chars().any(char::is_control), "{text:?}");
+            let text = reason(challenge, &PeerText::default());
+            assert!(text.chars().count() <= 2100 && !text.chars().any(char::is_control), "{text:?}");
         }
     }
 

@@ -32,6 +32,10 @@ impl Plain {
         Self { username: username.into(), password: Secret::new(password) }
     }
 
+    pub(super) fn password(&self) -> &str {
+        self.password.expose()
+    }
+
     pub(super) fn problem(&self) -> Option<&'static str> {
         if self.username.is_empty() {
             Some("the user name is empty; SASL/PLAIN needs one")

@@ -17,6 +17,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::secret::{Secret, Token};
+use crate::core::peer_text::PeerText;
 use crate::error::{Error, ErrorKind};
 
 /// No channel binding, no authorization identity; the only header that Kafka's parser takes.
@@ -149,6 +150,10 @@ impl Scram {
         Self { delegation_token: true, ..self }
     }
 
+    pub(super) fn peer_text(&self) -> PeerText {
+        PeerText::new([self.password.expose()])
+    }
+
     pub(super) fn mechanism(&self) -> &'static str {
         self.hash.mechanism()
     }
@@ -194,7 +199,9 @@ impl Exchange {
                 self.state = State::Proof(signature);
                 Ok(Some(proof))
             }
-            (State::Proof(signature), Some(message)) => verify(&signature, message).map(|()| None),
+            (State::Proof(signature), Some(message)) => {
+                verify(&signature, message, &self.scram.peer_text()).map(|()| None)
+            }
             (State::Done, _) => Ok(None),
             _ => Err(refused("the SCRAM exchange is out of step")),
         }
@@ -262,10 +269,10 @@ fn bounded(text: &str) -> Result<u32, Error> {
 }
 
 /// `server-final-message`: the server's own proof, or its refusal.
-fn verify(signature: &[u8], message: &[u8]) -> Result<(), Error> {
+fn verify(signature: &[u8], message: &[u8], peer_text: &PeerText) -> Result<(), Error> {
     let first = text(message)?.split(',').next().unwrap_or_default();
     if let Some(error) = first.strip_prefix("e=") {
-        return Err(refused(format!("the server refused the login: {}", shown(error))));
+        return Err(refused(format!("the server refused the login: {}", peer_text.clean(error))));
     }
     let Some(proof) = first.strip_prefix("v=") else {
         return Err(not_proven("it sent no signature"));
@@ -276,11 +283,6 @@ fn verify(signature: &[u8], message: &[u8]) -> Result<(), Error> {
 
 fn text(message: &[u8]) -> Result<&str, Error> {
     std::str::from_utf8(message).map_err(|_| refused("the server's SCRAM message is not UTF-8"))
-}
-
-/// A peer's words, short and printable.
-fn shown(text: &str) -> String {
-    text.chars().take(100).map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 fn refused(message: impl Into<String>) -> Error {

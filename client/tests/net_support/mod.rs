@@ -91,7 +91,7 @@ impl Drop for Peer {
 
 pub(crate) fn builder(servers: impl IntoIterator<Item = String>) -> ClientBuilder {
     Client::builder()
-        .bootstrap(servers)
+        .bootstrap(servers.into_iter().collect::<Vec<_>>())
         .connect_timeout(Duration::from_secs(5))
         .request_timeout(Duration::from_secs(5))
         .api_timeout(Duration::from_secs(10))

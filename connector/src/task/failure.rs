@@ -1,7 +1,7 @@
 //! The client's errors as ends of a task: which exit code, and what to do.
 
 use ottla_client::{Error, ErrorKind};
-use ottla_protocol::ErrorCode;
+use ottla_protocol::{ApiKey, ErrorCode};
 
 use crate::exit::{Exit, Failure};
 
@@ -13,7 +13,7 @@ pub fn in_connection(name: &str) -> String {
 /// A client's error as the end of a task.
 pub fn client_failure(place: &str, error: &Error) -> Failure {
     let failure = Failure::new(exit_of(error), format!("{place}: {error}"));
-    match help(error.kind()) {
+    match help(error) {
         Some(help) => failure.with_help(help),
         None => failure,
     }
@@ -29,11 +29,25 @@ fn exit_of(error: &Error) -> Exit {
     }
 }
 
-fn help(kind: ErrorKind) -> Option<&'static str> {
-    Some(match kind {
+fn help(error: &Error) -> Option<&'static str> {
+    match (error.code(), error.api()) {
+        (Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED), Some(ApiKey::INIT_PRODUCER_ID)) => {
+            return Some("have the right granted, or write `acks = \"leader\"`, which does without idempotence");
+        }
+        (Some(ErrorCode::COORDINATOR_NOT_AVAILABLE), _) => {
+            return Some(
+                "`kafka-topics --describe --topic __consumer_offsets` shows what keeps it; `ottla test FILE` goes step by step",
+            );
+        }
+        _ => {}
+    }
+    Some(match error.kind() {
         ErrorKind::Resolve => "check the host's name, and whether this machine can resolve it",
         ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Disconnected => {
             "is the broker running, and are its advertised addresses reachable from here? `ottla test FILE` goes step by step"
+        }
+        ErrorKind::Protocol => {
+            "is this the port of a Kafka listener, and does `tls` fit it? `ottla test FILE` goes step by step"
         }
         ErrorKind::Tls => "check `tls`; `ottla test FILE` goes step by step",
         ErrorKind::Authentication => {

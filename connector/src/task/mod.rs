@@ -302,7 +302,7 @@ impl ClusterSpec {
     /// # Errors
     /// As the client says: exit 3 mostly.
     pub async fn connect(&self) -> Result<Client, Failure> {
-        let mut builder = Client::builder().bootstrap(self.servers.iter().cloned()).client_id("ottla");
+        let mut builder = Client::builder().bootstrap(&self.servers).client_id("ottla");
         if let Some(auth) = &self.auth {
             builder = auth.apply(builder);
         }

@@ -137,6 +137,48 @@ fn refreshes_that_errors_ask_for_keep_their_distance_and_awaited_ones_do_not_wai
 }
 
 #[test]
+fn an_answer_that_lists_no_broker_changes_nothing() {
+    let (mut tracker, now) = (tracker(), Instant::now());
+    tracker.succeed(now, &Scope::All, &answer(vec![topic("t", vec![partition(0, 1, 0)])])).unwrap();
+    let before = tracker.snapshot();
+    assert_eq!(tracker.succeed(now, &Scope::All, &MetadataResponse::default()), Err(Malformed::NoBroker));
+    assert_eq!(tracker.snapshot(), before);
+}
+
+#[test]
+fn a_missing_topic_is_believed_only_from_a_broker_that_knows_some_topic() {
+    let unknown =
+        |name| MetadataResponseTopic { error_code: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, ..topic(name, vec![]) };
+    let known = || topic("other", vec![partition(0, 1, 0)]);
+    for (scope, topics, silence) in [
+        (named(&[]), vec![], Silence::None),
+        (named(&["t"]), vec![topic("t", vec![])], Silence::Believed),
+        (named(&["t", "other"]), vec![unknown("t"), known()], Silence::Believed),
+        (named(&["t"]), vec![unknown("t")], Silence::AskForAll),
+        (named(&["t"]), vec![], Silence::AskForAll),
+        (Scope::All, vec![known()], Silence::Believed),
+        (Scope::All, vec![], Silence::Doubtful),
+    ] {
+        assert_eq!(Silence::of(&scope, &answer(topics.clone())), silence, "{scope:?} {topics:?}");
+    }
+}
+
+#[test]
+fn names_that_steer_a_terminal_are_left_out_and_hosts_that_none_has_refused() {
+    let (mut tracker, now) = (tracker(), Instant::now());
+    let news = answer(vec![topic("a\u{1b}[2Jb", vec![partition(0, 1, 0)]), topic("t", vec![partition(0, 1, 0)])]);
+    let changes = tracker.succeed(now, &Scope::All, &news).unwrap();
+    assert_eq!(changes.unprintable.as_deref(), Some("a\\u{1b}[2Jb"));
+    assert_eq!(tracker.snapshot().topics.keys().map(|name| &**name).collect::<Vec<_>>(), ["t"]);
+    for host in ["kafka\u{1b}[2J", "", "a b", &"x".repeat(256)] {
+        let mut bad = answer(vec![]);
+        bad.brokers[0].host = host.to_owned();
+        let refused = tracker.succeed(now, &Scope::All, &bad).unwrap_err().to_string();
+        assert!(refused.contains("broker 1") && !refused.contains('\u{1b}'), "{refused}");
+    }
+}
+
+#[test]
 fn nonsense_is_refused_and_changes_nothing() {
     let (mut tracker, now) = (tracker(), Instant::now());
     tracker.succeed(now, &Scope::All, &answer(vec![topic("t", vec![partition(0, 1, 0)])])).unwrap();

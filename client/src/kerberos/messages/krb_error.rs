@@ -7,6 +7,7 @@ use super::super::principal::{Principal, PrincipalName};
 use super::super::time::KerberosTime;
 use super::parts::{read_name, read_principal, write_name, write_principal};
 use super::{Message, PVNO, read_application, write_application};
+use crate::core::peer_text::printable;
 
 /// A refusal. It is not authenticated: anyone on the way may have written it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,9 +30,6 @@ pub(crate) struct KrbError {
 
 /// `msg-type` and application number.
 const NUMBER: u8 = 30;
-
-/// How much of the peer's words is shown, in characters.
-const SHOWN: usize = 200;
 
 impl KrbError {
     /// As an error. `now` is what the local clock says, to name a skew by its size.
@@ -56,7 +54,7 @@ impl KrbError {
 /// A peer's words for a log: no control characters, no end of zeros, not too long.
 fn readable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    text.trim_end_matches('\0').chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN).collect()
+    printable(text.trim_end_matches('\0'))
 }
 
 impl Message for KrbError {

@@ -1,19 +1,24 @@
 //! Keeping the metadata fresh: the first contact, the rounds of one task, and who is asked in which order.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use ottla_protocol::ApiKey;
-use ottla_protocol::messages::{Message, MetadataRequest, MetadataRequestTopic};
+use ottla_protocol::messages::{Message, MetadataRequest, MetadataRequestTopic, MetadataResponse};
 
 use super::{Core, Round, ask_on};
 use crate::config::Server;
-use crate::core::metadata::Scope;
+use crate::core::metadata::{Malformed, Scope, Silence};
 use crate::error::{Error, ErrorKind};
 use crate::net::Lane;
 use crate::net::connection::Connection;
 use crate::net::pool::Target;
+use crate::net::retry::Retry;
+
+/// How long a broker that lists no topic is asked again before it is believed. A 2.3.1 lists its brokers some milliseconds to
+/// a second before its topics.
+const LONGEST_DOUBT: Duration = Duration::from_secs(1);
 
 impl Core {
     /// Runs rounds of asking for metadata whenever they are due.
@@ -76,25 +81,30 @@ impl Core {
     async fn ask_server(&self, server: &Server, scope: &Scope) -> Result<(), Error> {
         let connection = self.pool.server(server).await?;
         let asked = self.ask_metadata(&connection, scope).await.map_err(|e| {
-            let shut_out = e.kind() == ErrorKind::Disconnected && self.options.credentials.is_none();
+            let closed = e.kind() == ErrorKind::Disconnected && !e.is_from_starting();
+            let shut_out = closed && self.options.credentials.is_none();
             if shut_out { e.advice("a broker that wants SASL closes like this: does it need credentials?") } else { e }
         });
+        if asked.is_ok() {
+            *self.via.lock().unwrap_or_else(PoisonError::into_inner) = Some(server.clone());
+        }
         // From here on the cluster's own names are used.
         self.pool.forget(&Target::Server(server.clone()));
         asked
     }
 
     async fn ask_metadata(&self, connection: &Arc<Connection>, scope: &Scope) -> Result<(), Error> {
-        let deadline = Instant::now() + self.options.request_timeout;
-        let make = |version| metadata_request(version, scope);
-        let (version, answer) = ask_on(connection, MetadataRequest::VERSIONS, make, deadline).await?;
-        let scope = if names_may_create(version) { &Scope::All } else { scope };
+        let (scope, answer) = self.believable(connection, scope).await?;
         let mut tracking = self.tracking();
-        let changes = tracking.tracker.succeed(Instant::now(), scope, &answer).map_err(|e| {
-            Error::new(ErrorKind::Corrupt, e.to_string()).in_api(ApiKey::METADATA).on_broker(connection.peer().clone())
-        })?;
+        let changes = tracking
+            .tracker
+            .succeed(Instant::now(), scope, &answer)
+            .map_err(|e| refused(&e).in_api(ApiKey::METADATA).on_broker(connection.peer().clone()))?;
         for place in &changes.moves {
             tracing::debug!(%place, "the leader has moved");
+        }
+        if let Some(name) = &changes.unprintable {
+            tracing::warn!(broker = %connection.peer(), name, "topics with impossible names are left out");
         }
         if changes.changed {
             // Sent under the lock, so that an older snapshot never overtakes a newer one.
@@ -105,11 +115,58 @@ impl Core {
         Ok(())
     }
 
-    /// The first contact: every server gets its turn half a second after the one before, or as soon as that one has failed;
-    /// the first to answer wins. A refused password ends it, since others would refuse it too and may lock the account.
+    /// An answer whose silence about topics can be believed, and what it speaks of. A broker that lists no topic at all is
+    /// asked again for a while, unless it has shown on this connection that it knows them: it may have just started.
+    async fn believable<'s>(
+        &self,
+        connection: &Arc<Connection>,
+        scope: &'s Scope,
+    ) -> Result<(&'s Scope, MetadataResponse), Error> {
+        let mut scope = scope;
+        let longest = LONGEST_DOUBT.min(self.options.api_timeout / 4);
+        loop {
+            let deadline = Instant::now() + self.options.request_timeout;
+            let make = |version| metadata_request(version, scope);
+            let (version, answer) = ask_on(connection, MetadataRequest::VERSIONS, make, deadline).await?;
+            if names_may_create(version) {
+                scope = &Scope::All;
+            }
+            match Silence::of(scope, &answer) {
+                _ if answer.brokers.is_empty() || connection.knows_topics() => return Ok((scope, answer)),
+                Silence::None => return Ok((scope, answer)),
+                Silence::AskForAll => scope = &Scope::All,
+                Silence::Doubtful if connection.lists_no_topic_since().elapsed() < longest => {
+                    tracing::debug!(broker = %connection.peer(), "lists no topic; it may have just started");
+                    tokio::time::sleep(self.options.retry_backoff).await;
+                }
+                Silence::Believed | Silence::Doubtful => {
+                    connection.believe_about_topics();
+                    return Ok((scope, answer));
+                }
+            }
+        }
+    }
+
+    /// The first contact. Brokers that answer but do not know their cluster yet are asked again, until the call's deadline.
     pub(super) async fn bootstrap(self: &Arc<Self>) -> Result<(), Error> {
+        let mut retry = Retry::new(&self.options, self.options.api_timeout);
+        let mut starting = false;
+        loop {
+            let Err(failures) = self.first_contact(retry.left(self.options.api_timeout)).await else { return Ok(()) };
+            starting |= failures.iter().any(Error::is_from_starting);
+            let error = none_answered(failures);
+            if !starting {
+                return Err(error);
+            }
+            retry.pause(error).await?;
+        }
+    }
+
+    /// Every server gets its turn half a second after the one before, or as soon as that one has failed; the first to answer
+    /// wins. A refused password ends it, since others would refuse it too and may lock the account.
+    async fn first_contact(self: &Arc<Self>, within: Duration) -> Result<(), Vec<Error>> {
         const STAGGER: Duration = Duration::from_millis(500);
-        let deadline = tokio::time::Instant::now() + self.options.api_timeout;
+        let deadline = tokio::time::Instant::now() + within;
         let mut servers = self.options.bootstrap.iter();
         let mut contacts = tokio::task::JoinSet::new();
         let mut failures = Vec::new();
@@ -118,17 +175,25 @@ impl Core {
             contacts.spawn(async move { core.ask_server(&server, &Scope::Named(BTreeSet::new())).await });
             let soon = (tokio::time::Instant::now() + STAGGER).min(deadline);
             if let Ok(Some(contact)) = tokio::time::timeout_at(soon, contacts.join_next()).await
-                && heard(contact, &mut failures)?
+                && heard(contact, &mut failures).map_err(|error| vec![error])?
             {
                 return Ok(());
             }
         }
         while let Ok(Some(contact)) = tokio::time::timeout_at(deadline, contacts.join_next()).await {
-            if heard(contact, &mut failures)? {
+            if heard(contact, &mut failures).map_err(|error| vec![error])? {
                 return Ok(());
             }
         }
-        Err(none_answered(failures))
+        Err(failures)
+    }
+}
+
+/// An answer that cannot be used, as an error.
+fn refused(why: &Malformed) -> Error {
+    match why {
+        Malformed::NoBroker => Error::new(ErrorKind::Disconnected, why.to_string()).while_starting(),
+        _ => Error::new(ErrorKind::Protocol, why.to_string()),
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{Shared, Work, Writing};
 use crate::error::{Error, ErrorKind};
 use crate::net::connect::broken;
+use crate::net::foreign;
 use crate::net::stream::{ReadHalf, WriteHalf};
 
 /// How many slices one vectored write takes; the kernel's own limit is 1024.
@@ -117,11 +118,13 @@ pub(super) async fn read(shared: Arc<Shared>, mut socket: ReadHalf, mut buffer: 
 
 /// Delivers every whole frame and makes room for more of the next one.
 fn cut_frames(shared: &Shared, buffer: &mut BytesMut) -> Result<(), Error> {
-    let corrupt = |e: frame::FrameError| Error::new(ErrorKind::Corrupt, e.to_string()).with_source(e);
-    while let Some(frame) = frame::split_frame(buffer, shared.frame_limit).map_err(corrupt)? {
-        shared.deliver(frame)?;
-    }
-    let whole = frame::frame_len(buffer, shared.frame_limit).map_err(corrupt)?;
+    let whole = loop {
+        match frame::split_frame(buffer, shared.frame_limit) {
+            Ok(Some(frame)) => shared.deliver(frame)?,
+            Ok(None) => break frame::frame_len(buffer, shared.frame_limit).ok().flatten(),
+            Err(e) => return Err(foreign::explain(buffer, e)),
+        }
+    };
     let missing = whole.map_or(0, |whole| whole - buffer.len());
     let spare = buffer.capacity() - buffer.len();
     let wanted = missing.min(buffer.len().max(TRUSTED_GROWTH));

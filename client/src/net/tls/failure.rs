@@ -6,6 +6,7 @@ use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error as RustlsError, HandshakeType, PeerIncompatible};
 
 use crate::config::tls::TlsOptions;
+use crate::core::peer_text::printable;
 use crate::error::{Error, ErrorKind};
 use crate::kerberos::time::KerberosTime;
 
@@ -46,7 +47,10 @@ pub(super) fn explain(error: &RustlsError, options: &TlsOptions, peer: Peer) -> 
             repeated(options, peer)
         }
         RustlsError::InvalidMessage(problem) => no_tls(&format!("{problem:?}"), options),
-        other => (format!("the TLS connection failed: {other}"), "the peer or something on the way is at fault"),
+        other => (
+            format!("the TLS connection failed: {}", printable(&other.to_string())),
+            "the peer or something on the way is at fault",
+        ),
     };
     Error::new(ErrorKind::Tls, what).advice(advice).with_source(error.clone())
 }
@@ -82,7 +86,7 @@ fn certificate(problem: &CertificateError, peer: Peer) -> (String, &'static str)
             "let that authority issue one for the server",
         ),
         other => (
-            format!("{peer}'s certificate cannot be believed: {other}"),
+            format!("{peer}'s certificate cannot be believed: {}", printable(&other.to_string())),
             "RSA from 2048 bits, P-256, P-384 and Ed25519 with SHA-2 are understood",
         ),
     }
@@ -94,7 +98,7 @@ fn names(presented: &[String]) -> String {
         Some((_, inside)) => inside.trim_end_matches(')').trim_matches('"').to_owned(),
         None => name.clone(),
     };
-    presented.iter().map(bare).collect::<Vec<_>>().join(", ")
+    printable(&presented.iter().map(bare).collect::<Vec<_>>().join(", "))
 }
 
 fn date(time: UnixTime) -> String {

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::Mutex;
@@ -17,6 +17,7 @@ use super::super::secret::Secret;
 use super::token::{BearerToken, Cached, MAX_LEN};
 use super::{Exchange, extension_problem};
 use crate::TlsOptions;
+use crate::core::peer_text::PeerText;
 use crate::error::{Error, ErrorKind};
 use crate::net::token_endpoint::{self, Endpoint};
 
@@ -73,6 +74,8 @@ struct Inner {
     extensions: Vec<(String, String)>,
     /// Held while a token is fetched, on purpose: who comes meanwhile waits for that one.
     cached: Mutex<Option<Cached>>,
+    /// The token of the last login, for finding it in what peers say.
+    last: std::sync::Mutex<Option<BearerToken>>,
     problem: Option<String>,
 }
 
@@ -166,7 +169,13 @@ impl Tokens {
                 |endpoint| Origin::Endpoint(Box::new(endpoint)),
             ),
         };
-        Self(Arc::new(Inner { origin, extensions: options.extensions, cached: Mutex::new(None), problem }))
+        Self(Arc::new(Inner {
+            origin,
+            extensions: options.extensions,
+            cached: Mutex::new(None),
+            last: std::sync::Mutex::default(),
+            problem,
+        }))
     }
 
     pub(crate) fn problem(&self) -> Option<String> {
@@ -182,7 +191,19 @@ impl Tokens {
     }
 
     pub(crate) async fn exchange(&self) -> Result<Exchange, Error> {
-        Ok(Exchange::new(self.token().await?, self.0.extensions.clone()))
+        let token = self.token().await?;
+        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
+        Ok(Exchange::new(token, self.0.extensions.clone()))
+    }
+
+    /// How a peer's words are shown that may hold a token or the client's secret.
+    pub(crate) fn peer_text(&self) -> PeerText {
+        let last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let secret = match &self.0.origin {
+            Origin::Endpoint(endpoint) => Some(endpoint.secret()),
+            Origin::Provider(_) | Origin::File(_) | Origin::Nowhere => None,
+        };
+        PeerText::new(secret.into_iter().chain(last.as_ref().map(BearerToken::expose)))
     }
 
     /// The broker did not take the token: the next login has to have another.

@@ -74,7 +74,7 @@ fn source(steps: &mut Steps, path: &Path, may_be_missing: bool) {
     match read {
         Err(error) => steps.fail(NAME, format!("{}: {error}", path.display()), "is the file readable?"),
         Ok(0) => steps.warn(NAME, format!("{}: is empty", path.display()), "there is nothing to read yet"),
-        Ok(_) if serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&line).is_ok() => {
+        Ok(_) if crate::format::check(line.trim_ascii_end()).is_ok() => {
             steps.pass(NAME, format!("{}: begins with a JSON object", path.display()));
         }
         Ok(_) => {
