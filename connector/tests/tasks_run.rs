@@ -206,3 +206,59 @@ async fn one_embedded_broker_serves_all_tasks_of_a_run_in_the_order_of_their_dat
     assert_eq!(done.status.code(), Some(0), "{}", said(&done));
     assert!(std::fs::read(out).expect("read") == std::fs::read(orders).expect("read"), "{}", said(&done));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_task_that_starts_while_the_broker_does_not_know_its_cluster_yet_carries_everything() {
+    for fault in [Fault::metadata_without_brokers as fn() -> Fault, Fault::metadata_without_topics] {
+        for first in 0..4 {
+            let broker = source().await;
+            let config = Config::two_ways(&broker, "full", "");
+            broker.inject(fault().after(first).times(4));
+            let done = config.run(&["to-file"]).await;
+            assert_eq!(done.status.code(), Some(0), "{first}: {}", said(&done));
+            let written = std::fs::read_to_string(config.out()).unwrap_or_default();
+            assert_eq!(written.lines().count(), 100, "{first}: {}", said(&done));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_starts_while_the_broker_does_not_know_its_topics_yet_finds_its_topic() {
+    let broker = source().await;
+    for fault in [Fault::metadata_without_brokers as fn() -> Fault, Fault::metadata_without_topics] {
+        broker.inject(fault().times(4));
+        let done = ottla(&["copy", &format!("kafka://{}/from", broker.bootstrap()[0]), "-"], b"").await;
+        assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+        assert_eq!(done.stdout.iter().filter(|byte| **byte == b'\n').count(), 100, "{}", said(&done));
+        broker.clear_faults();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_of_something_else_ends_with_3_and_says_what_answered() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    for (greeting, name) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "an HTTP server answered"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "an SSH server answered"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "the broker speaks TLS on this port"),
+        (b"\xff\xff\xff\xfe\x00\x00", "frame size -2 is negative"),
+        (b"\x00\x00\x00\x08\x00\x00\x00\x63\x00\x00\x00\x00", "correlation id 99"),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let server = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 512]).await;
+                let _ = stream.write_all(greeting).await;
+                let _ = stream.read(&mut [0; 512]).await;
+            }
+        });
+        let done = ottla(&["copy", &format!("kafka://{address}/t"), "-"], b"").await;
+        server.abort();
+        assert_eq!(done.status.code(), Some(3), "{}", said(&done));
+        for part in [name, &address.to_string(), "port"] {
+            assert!(said(&done).contains(part), "{part}: {}", said(&done));
+        }
+    }
+}

@@ -63,7 +63,7 @@ impl Client {
         let answer = self.cluster.ask_coordinator(group, versions, |_| request.clone(), code).await;
         let answer = answer.map_err(|error| in_group(error, group))?;
         let Some(described) = answer.groups.into_iter().next() else {
-            let error = Error::new(ErrorKind::Corrupt, "the answer does not speak of the group");
+            let error = Error::new(ErrorKind::Protocol, "the answer does not speak of the group");
             return Err(in_group(error.in_api(DescribeGroupsRequest::KEY), group));
         };
         Ok(described.into())

@@ -319,7 +319,7 @@ impl Core {
         loop {
             let timeout = retry.left(self.options.request_timeout);
             let work = async {
-                let node = self.coordinator(group, timeout).await?;
+                let node = self.find_coordinator(group, timeout).await?;
                 let answer = self.ask_node(&node, Lane::Group, versions.clone(), &make, timeout).await?;
                 checked(answer, &code, &node)
             };
@@ -336,8 +336,20 @@ impl Core {
         }
     }
 
-    /// The group's coordinator, from memory or from any broker, which is asked once: how often is the caller's business.
-    async fn coordinator(&self, group: &str, timeout: Duration) -> Result<Node, Error> {
+    /// The group's coordinator, from memory or from any broker, asked again until `timeout`.
+    pub(crate) async fn coordinator(&self, group: &str, timeout: Duration) -> Result<Node, Error> {
+        let mut retry = Retry::new(&self.options, timeout);
+        loop {
+            let left = retry.left(self.options.request_timeout);
+            match retry.within(self.find_coordinator(group, left)).await {
+                Ok(node) => return Ok(node),
+                Err(error) => retry.pause(error).await?,
+            }
+        }
+    }
+
+    /// The same, asked once: how often is the caller's business.
+    async fn find_coordinator(&self, group: &str, timeout: Duration) -> Result<Node, Error> {
         if let Some(known) = self.coordinators().get(group) {
             return Ok(known.clone());
         }

@@ -13,8 +13,8 @@ use ottla_protocol::{ApiKey, ErrorCode};
 use tokio::sync::Notify;
 
 use crate::core::logins::{LIMIT, Logins, Pass, Verdict};
-use crate::core::reauth::Lifetime;
 use crate::core::peer_text::printable;
+use crate::core::reauth::Lifetime;
 use crate::core::versions::Versions;
 use crate::error::{Error, ErrorKind};
 use crate::kerberos::error::KerberosError;

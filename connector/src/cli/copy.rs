@@ -5,7 +5,7 @@
 //! interrupted is not whole, so it ends with 130 or 143 after it has drained; one of standard input has no end to miss and
 //! ends with 0.
 
-mod url;
+pub(in crate::cli) mod url;
 
 use std::fs::Metadata;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use self::url::{SCHEME, TLS_SCHEME, Tls, Url, url};
+use self::url::{SCHEME, TLS_SCHEME, Tls, Url, shown, url};
 use super::signals::Signals;
 use crate::config::duration;
 use crate::config::model::{JsonlPath, OnError, OnUnavailable};
@@ -222,7 +222,7 @@ fn place(text: &str, side: Side, mistakes: &mut Vec<String>) -> Option<Place> {
         let problem = format!("the scheme `{scheme}` is not known");
         mistakes.push(mistake(
             side,
-            text,
+            &shown(text),
             &problem,
             "write kafka://host:port/topic, kafka+tls://host:port/topic, or a path",
         ));
@@ -314,6 +314,21 @@ mod tests {
         assert!(text.contains("it has a login in it") && !text.contains("hunter2"), "{text}");
         let text = mistakes("kafka://etl:hunter2@a/orders", "kafka://x:y@b:1/");
         assert!(!text.contains("hunter2") && !text.contains("x:y"), "{text}");
+        for url in [
+            "kafka://a:9092/orders?password=hunter2",
+            "kafka://a:9092/orders?on_bad_message=skip&sasl.password=hunter2&hunter2",
+            "kafka://a:9092/orders?hunter2",
+            "kafka://etl:/?@hunter2@a:9092/orders",
+            "kafka://etl:hun/hunter2@a:9092/orders?acks=x@y",
+            "kafka://etl:hun?hunter2@a:9092/orders",
+            "kafka+tls://a:9092/orders?ca=/x@y&token=hunter2",
+            "http://etl:hunter2@a/orders",
+            "https://a/orders?password=hunter2",
+        ] {
+            let text = mistakes(url, "-");
+            assert!(!text.contains("hunter2"), "{url}: {text}");
+            assert!(text.contains("[redacted]"), "{url}: {text}");
+        }
     }
 
     #[test]

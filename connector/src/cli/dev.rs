@@ -12,6 +12,11 @@ use crate::exit::{Exit, Failure};
 
 /// Arguments of `ottla dev`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Bounds: 1000 connections (with more, the one that has waited longest for its next request is closed), \
+    each closed after 10 minutes without a request; requests up to 100 MiB (512 KiB before a login), whole within 30 seconds, \
+    256 MiB of them at a time; 10,000 partitions a topic, 200,000 in all; 10,000 groups with 10,000 members."
+)]
 pub struct DevArgs {
     /// Where to listen; a loopback address. Port 0 takes any free port.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092")]
@@ -25,6 +30,9 @@ pub struct DevArgs {
     /// Create topics when a client asks for them.
     #[arg(long, value_enum, value_name = "on|off", default_value_t = Switch::On)]
     auto_create: Switch,
+    /// How many MiB of records are kept in all topics together; with more, the oldest are deleted.
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    retention_mib: u64,
 }
 
 /// `on` or `off`.
@@ -40,6 +48,7 @@ pub async fn run(args: DevArgs) -> Result<Exit, Failure> {
     // Before the first word of output, so that a signal sent on seeing it is not missed.
     let stop = first_signal()?;
     let builder = DevBroker::builder().listen(&listen).partitions(args.partitions).release(args.release);
+    let builder = builder.retention_bytes(args.retention_mib << 20);
     let broker = builder.auto_create(args.auto_create == Switch::On).start().await.map_err(|error| {
         Failure::environment(format!("the development broker did not start: {error}"))
             .with_help("--listen 127.0.0.1:0 takes any free port")
@@ -61,7 +70,8 @@ fn welcome(bootstrap: &str, args: &DevArgs) -> String {
     };
     format!(
         "development broker on {bootstrap}: it speaks Kafka {}, {creation}.\n\
-         Everything is in memory and gone when it stops; it is for development and tests, not for production.\n\
+         Everything is in memory and gone when it stops, the oldest records beyond {} MiB before that; it is for development \
+         and tests, not for production.\n\
          \n\
          Try, in another terminal:\n  \
            ottla demo --dir .                                  10,000 orders in orders-copy.jsonl\n  \
@@ -70,7 +80,7 @@ fn welcome(bootstrap: &str, args: &DevArgs) -> String {
            kcat -b {bootstrap} -L\n\
          \n\
          Ctrl-C stops it.",
-        args.release
+        args.release, args.retention_mib
     )
 }
 

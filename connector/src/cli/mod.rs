@@ -77,10 +77,29 @@ pub fn main() -> ExitCode {
     finish(result.unwrap_or(Ok(Exit::Internal))).into()
 }
 
-/// Help and version go to standard output and are no failure; both are clap's doing.
+/// Help and version go to standard output and are no failure; both are clap's doing. An error of clap's repeats arguments,
+/// which are shown without what may be a secret in them.
 fn usage(error: &clap::Error) -> Exit {
-    let _ = error.print();
-    if error.use_stderr() { Exit::Usage } else { Exit::Ok }
+    if !error.use_stderr() {
+        let _ = error.print();
+        return Exit::Ok;
+    }
+    let rendered = error.render();
+    let text = if Paint::for_stderr() == Paint::Ansi { rendered.ansi().to_string() } else { rendered.to_string() };
+    say(without_secrets(text, std::env::args().skip(1)).trim_end());
+    Exit::Usage
+}
+
+/// The text with every argument in it as an error may show it.
+fn without_secrets(text: String, arguments: impl Iterator<Item = String>) -> String {
+    arguments.fold(text, |text, argument| {
+        // `--password=hunter2` and `password=hunter2`: only the name is shown.
+        let shown = match argument.split_once('=') {
+            Some((name, _)) if !argument.contains("://") => name.to_owned(),
+            _ => copy::url::shown(&argument),
+        };
+        if shown == argument { text } else { text.replace(&argument, &shown) }
+    })
 }
 
 fn block_on(command: Command, verbosity: Verbosity) -> Result<Exit, Failure> {
@@ -214,6 +233,22 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_error_of_the_command_line_repeats_no_secret() {
+        for arguments in [
+            &["copy", "a", "b", "kafka://etl:hunter2@a:9092/t"][..],
+            &["copy", "a", "b", "kafka://a:9092/t?password=hunter2"],
+            &["copy", "a", "b", "password=hunter2"],
+            &["copy", "a", "b", "--password=hunter2"],
+            &["run", "x.toml", "--password=hunter2"],
+            &["kafka://etl:hunter2@a:9092/t"],
+        ] {
+            let error = Cli::try_parse_from([&["ottla"], arguments].concat()).expect_err("a mistake");
+            let text = without_secrets(error.render().to_string(), arguments.iter().map(|text| (*text).to_owned()));
+            assert!(text.contains("error:") && !text.contains("hunter2"), "{arguments:?}: {text}");
+        }
     }
 
     #[test]

@@ -111,7 +111,13 @@ async fn embedded_broker(connections: &[&Connection]) -> Result<Option<DevBroker
 async fn test_one(config: &Config, connection: &Connection, embedded: Option<&DevBroker>, limit: Duration) -> Steps {
     let wanted = Wanted::of(config, connection);
     let mut steps = Steps::default();
-    steps.pass("config", config.file.display().to_string());
+    match connection.exposures.split_first() {
+        None => steps.pass("config", config.file.display().to_string()),
+        Some((first, others)) => {
+            let problems = std::iter::once(first).chain(others).map(|exposure| exposure.problem.as_str());
+            steps.warn("config", problems.collect::<Vec<_>>().join("; "), first.help.clone());
+        }
+    }
     match &connection.kind {
         Kind::Jsonl(jsonl) => jsonl::test(&mut steps, &jsonl.path, &wanted, limit).await,
         Kind::Kafka(kafka) => {

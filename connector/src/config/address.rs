@@ -1,6 +1,6 @@
 //! `host:port`: checked in detail, because a wrong address is the first mistake of most first days.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A broker's address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -9,6 +9,17 @@ pub struct Address {
     pub host: String,
     /// From 1 to 65535.
     pub port: u16,
+}
+
+impl Address {
+    /// Whether it is this machine, which no network lies before.
+    pub fn is_loopback(&self) -> bool {
+        if let Ok(ip) = self.host.parse::<IpAddr>() {
+            return ip.to_canonical().is_loopback();
+        }
+        let host = self.host.to_ascii_lowercase();
+        host == "localhost" || host.ends_with(".localhost")
+    }
 }
 
 impl std::fmt::Display for Address {

@@ -90,7 +90,11 @@ fn oauth(reader: &mut Reader<'_>, table: &Table<'_, '_>, meant: &[&'static str])
     let source = match (table.fields.get("token_file"), table.fields.get("token_endpoint")) {
         (Some(file), None) => {
             out_of_place_beside(reader, table, "token_file", OF_ENDPOINTS);
-            reader.filled_text("token_file", file).map(|path| TokenSource::File(path.value.into()))
+            let path = reader.filled_text("token_file", file);
+            if let Some(path) = &path {
+                reader.check_permissions("token file", &path.value, &path.at);
+            }
+            path.map(|path| TokenSource::File(path.value.into()))
         }
         (None, Some(endpoint)) => token_endpoint(reader, table, meant, endpoint),
         (Some(_), Some(endpoint)) => {

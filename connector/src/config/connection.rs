@@ -10,7 +10,8 @@ use super::interpolate;
 use super::keys::{self, KindName, Section};
 use super::mistake::{Mistake, shown};
 use super::model::{
-    AckLevel, Bootstrap, Connection, ExpressionError, Jsonl, JsonlPath, Kafka, Kind, OnError, REQUEST_BYTES, Role,
+    AckLevel, Auth, Bootstrap, Connection, Exposure, ExpressionError, Jsonl, JsonlPath, Kafka, Kind, OnError,
+    REQUEST_BYTES, Role,
     TopicExpression,
 };
 use super::nearest::nearest;
@@ -46,6 +47,7 @@ pub(super) fn word_or<T: Copy>(
 
 /// Reads one connection; `None` if a mistake leaves nothing to go on with.
 pub(super) fn read(reader: &mut Reader<'_>, name: &str, mut table: Table<'_, '_>) -> Option<Connection> {
+    reader.exposures.clear();
     let stated = table.fields.get("kind").zip(keys::find(Section::Connection, "kind"));
     let kind = stated.and_then(|(value, key)| reader.word(key, value, &KINDS));
     table.kind = kind;
@@ -67,7 +69,8 @@ pub(super) fn read(reader: &mut Reader<'_>, name: &str, mut table: Table<'_, '_>
             None
         }
     };
-    Some(Connection { name: name.to_owned(), role, on_bad_message, on_push_error, kind: kind? })
+    let exposures = std::mem::take(&mut reader.exposures);
+    Some(Connection { name: name.to_owned(), role, on_bad_message, on_push_error, kind: kind?, exposures })
 }
 
 fn kafka(reader: &mut Reader<'_>, table: &Table<'_, '_>, meant: &[&'static str]) -> Option<Kafka> {
@@ -88,11 +91,29 @@ fn kafka(reader: &mut Reader<'_>, table: &Table<'_, '_>, meant: &[&'static str])
         let help = format!("leave `{key}` out, or name a real broker in `bootstrap`");
         reader.push(Mistake::error(value.span(), message).help(help));
     }
+    if let (Some(login), Some(Some(auth)), None, Some(Bootstrap::Servers(servers))) = (login, &auth, &tls, &bootstrap) {
+        warn_of_clear_text(reader, login, auth, servers);
+    }
     // A part that is there and wrong leaves no connection.
     let (auth, tls) = (present(auth)?, present(tls)?.map(Box::new));
     let (partition_by, max_request_bytes) = (present(partition_by)?, present(max_request_bytes)?);
     let (bootstrap, topics) = (bootstrap?, topics?);
     Some(Kafka { bootstrap, topics, acks, compression, partition_by, max_request_bytes, auth, tls })
+}
+
+/// PLAIN's password and OAUTHBEARER's token travel as they are.
+fn warn_of_clear_text(reader: &mut Reader<'_>, login: &Spanned<DeValue<'_>>, auth: &Auth, servers: &[String]) {
+    let what = match auth {
+        Auth::Plain(_) => "password",
+        Auth::OauthBearer(_) => "token",
+        Auth::Scram(..) | Auth::Kerberos(_) => return,
+    };
+    let far = servers.iter().find(|server| address::parse(server).is_ok_and(|address| !address.is_loopback()));
+    if let Some(far) = far {
+        let problem = format!("the {what} goes to {} unencrypted: anyone on the way can read it", shown(far));
+        let help = "add `tls = {}` if the broker has a TLS port, or use scram-sha-512 or kerberos".to_owned();
+        reader.expose(login.span(), Exposure { problem, help });
+    }
 }
 
 /// `None` for what is there and could not be read.
@@ -299,8 +320,11 @@ pub(super) fn secret(reader: &mut Reader<'_>, name: &str, value: &Spanned<DeValu
         reader.masks.push(value.span());
     }
     let text = reader.filled_text(name, value)?;
+    let spoken = name.replace('_', " ");
+    for path in value.get_ref().as_str().map(interpolate::files).unwrap_or_default() {
+        reader.check_permissions(&format!("file of the {spoken}"), &path, &text.at);
+    }
     if clear {
-        let spoken = name.replace('_', " ");
         let message = format!("the {spoken} stands in the file for everyone who can read it");
         let help = format!("keep it outside: {name} = \"${{env:NAME}}\" or \"${{file:PATH}}\"");
         reader.push(Mistake::warning(text.at, message).help(help));

@@ -14,6 +14,12 @@ pub trait Environment {
 
     /// The file's content without one trailing line break, or why it cannot be had.
     fn file(&self, path: &Path) -> Result<String, String>;
+
+    /// The permission bits of a file, links followed; `None` where there are none or the file is not there.
+    fn permissions(&self, path: &Path) -> Option<u32> {
+        let _ = path;
+        None
+    }
 }
 
 /// The process's own variables and the file system.
@@ -44,6 +50,12 @@ impl Environment for ProcessEnvironment {
         }
         let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
         Ok(without_line_break(&text).to_owned())
+    }
+
+    #[cfg(unix)]
+    fn permissions(&self, path: &Path) -> Option<u32> {
+        use std::os::unix::fs::PermissionsExt as _;
+        Some(std::fs::metadata(path).ok()?.permissions().mode() & 0o777)
     }
 }
 

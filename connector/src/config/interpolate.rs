@@ -65,6 +65,13 @@ pub(super) fn has_reference(text: &str) -> bool {
     text.replace("$${", "").contains("${")
 }
 
+/// The paths of all `${file:PATH}`.
+pub(super) fn files(text: &str) -> Vec<String> {
+    let without_escapes = text.replace("$${", "");
+    let references = without_escapes.split("${file:").skip(1);
+    references.filter_map(|rest| Some(rest.split_once('}')?.0.to_owned())).collect()
+}
+
 fn unclosed(start: usize, text: &str) -> Fault {
     Fault {
         at: start..text.len(),

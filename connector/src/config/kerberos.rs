@@ -143,6 +143,7 @@ fn credential(reader: &mut Reader<'_>, table: &Table<'_, '_>, meant: &[&'static 
         [("password", value)] => secret(reader, "password", value).map(KerberosCredential::Password),
         [(_, value)] => {
             let name = reader.filled_text("ccache", value)?.value;
+            reader.check_permissions("credential cache", name.strip_prefix("FILE:").unwrap_or(&name), &value.span());
             Some(KerberosCredential::Cache(Some(name).filter(|name| name != DEFAULT)))
         }
         [] => {
@@ -172,6 +173,9 @@ fn keytab(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Kerbe
         return Some(KerberosCredential::InlineKeytab(Secret::new(encoded)));
     }
     let name = reader.filled_text("keytab", value)?.value;
+    if name != DEFAULT {
+        reader.check_permissions("keytab", &name, &value.span());
+    }
     Some(if name == DEFAULT { KerberosCredential::DefaultKeytab } else { KerberosCredential::Keytab(name.into()) })
 }
 

@@ -61,6 +61,17 @@ pub struct Connection {
     pub on_push_error: OnError,
     /// What is at the other end.
     pub kind: Kind,
+    /// Which of its secrets others get at.
+    pub exposures: Vec<Exposure>,
+}
+
+/// A secret that others get at: on the network, or in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exposure {
+    /// Which one, and how.
+    pub problem: String,
+    /// What to do about it.
+    pub help: String,
 }
 
 /// The kinds of connections with their own settings.

@@ -2,6 +2,7 @@
 //! in both cases, so that one run finds all mistakes.
 
 use std::ops::Range;
+use std::path::Path;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -12,6 +13,7 @@ use super::environment::Environment;
 use super::interpolate::{self, Fault};
 use super::keys::{self, Absent, Key, KindName, LATER, Section};
 use super::mistake::{Mistake, Owner, Severity, shown};
+use super::model::Exposure;
 use super::nearest::{nearest_key, nearest_word};
 
 /// Collects mistakes while the tables are walked.
@@ -21,6 +23,8 @@ pub(super) struct Reader<'a> {
     pub(super) mistakes: Vec<Mistake>,
     /// Byte ranges of the text that must not be shown.
     pub(super) masks: Vec<Range<usize>>,
+    /// What of the connection that is read now others can read or change, for the connection test.
+    pub(super) exposures: Vec<Exposure>,
 }
 
 /// One table of the file with what is known about it.
@@ -61,7 +65,7 @@ impl Text {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(text: &'a str, environment: &'a dyn Environment) -> Self {
-        Self { text, environment, mistakes: Vec::new(), masks: Vec::new() }
+        Self { text, environment, mistakes: Vec::new(), masks: Vec::new(), exposures: Vec::new() }
     }
 
     /// How many of the mistakes are errors.
@@ -260,6 +264,28 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// Warns of a secret that others get at.
+    pub(super) fn expose(&mut self, at: Range<usize>, exposure: Exposure) {
+        self.push(Mistake::warning(at, exposure.problem.clone()).help(exposure.help.clone()));
+        self.exposures.push(exposure);
+    }
+
+    /// Warns of a file with a secret in it that others than its owner can read or change. One that is not there is somebody
+    /// else's to report.
+    pub(super) fn check_permissions(&mut self, what: &str, path: &str, at: &Range<usize>) {
+        let Some(mode) = self.environment.permissions(Path::new(path)) else { return };
+        let can = match (mode & 0o044 != 0, mode & 0o022 != 0) {
+            (false, false) => return,
+            (true, false) => "read",
+            (false, true) => "change",
+            (true, true) => "read and change",
+        };
+        let who = if mode & 0o006 == 0 { "its group" } else { "other users" };
+        let path = shown(path);
+        let problem = format!("{who} can {can} the {what} `{path}` (mode {mode:04o})");
+        self.expose(at.clone(), Exposure { problem, help: format!("`chmod 600 {path}` leaves it to its owner") });
     }
 
     /// A sub-table.

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::connection::{secret, word_or};
+use super::interpolate;
 use super::keys::Section;
 use super::mistake::{Mistake, printable};
 use super::read::{Reader, Table};
@@ -107,7 +108,16 @@ fn key(reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) -> Option<Pem> {
     if inline {
         return secret(reader, "key", value).map(|key| Pem::text(key.expose()));
     }
-    reader.filled_text("key", value).map(|text| pem(text.value))
+    let text = reader.filled_text("key", value)?;
+    let references = value.get_ref().as_str().map(interpolate::files).unwrap_or_default();
+    if text.value.contains(BEGIN) {
+        for path in &references {
+            reader.check_permissions("file of the key", path, &text.at);
+        }
+    } else {
+        reader.check_permissions("key", &text.value, &text.at);
+    }
+    Some(pem(text.value))
 }
 
 fn skip_verification(reader: &mut Reader<'_>, table: &Table<'_, '_>) -> bool {

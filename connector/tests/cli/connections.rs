@@ -2,7 +2,8 @@
 
 use std::net::TcpListener;
 
-use ottla_devbroker::{DevBroker, Release};
+use ottla_devbroker::{DevBroker, Fault, Release};
+use ottla_protocol::{ApiKey, ErrorCode};
 use serde_json::Value;
 
 use super::{finish, ottla, run, with_config};
@@ -56,6 +57,8 @@ async fn a_healthy_cluster_passes_every_step_in_order() {
         ("metadata", "pass"),
         ("brokers", "pass"),
         ("topics", "pass"),
+        ("leaders", "pass"),
+        ("read", "pass"),
         ("group", "pass"),
         ("target", "pass"),
         ("compression", "pass"),
@@ -76,13 +79,57 @@ async fn a_test_changes_nothing_in_the_cluster() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn partitions_without_a_leader_and_topics_that_may_not_be_read_are_told() {
+    let broker = DevBroker::builder().nodes(2).start().await.unwrap();
+    broker.create_topic("orders", 2).unwrap();
+    let fault = Fault::error(ApiKey::FETCH, ErrorCode::TOPIC_AUTHORIZATION_FAILED).on_partition("orders", 0);
+    let refused = broker.inject(fault);
+    let (steps, printed) = test(kafka(&broker.bootstrap()[0], "topics = \"orders\"\n"), 3).await;
+    assert_eq!((outcome(&steps, "leaders"), outcome(&steps, "read")), ("pass", "fail"));
+    assert!(printed.contains("--operation Read"), "{printed}");
+    refused.remove();
+    let refused = broker.inject(Fault::error(ApiKey::OFFSET_FETCH, ErrorCode::GROUP_AUTHORIZATION_FAILED));
+    let (steps, printed) = test(kafka(&broker.bootstrap()[0], "topics = \"orders\"\n"), 3).await;
+    assert_eq!((outcome(&steps, "read"), outcome(&steps, "group")), ("pass", "fail"));
+    assert!(printed.contains("--group ottla-"), "{printed}");
+    refused.remove();
+    broker.kill_node(1).await.unwrap();
+    let (steps, printed) = test(kafka(&broker.bootstrap()[0], "topics = \"orders\"\n"), 0).await;
+    assert_eq!(outcome(&steps, "leaders"), "warn");
+    assert!(printed.contains("1 of 2 partitions without a leader: orders-1"), "{printed}");
+    broker.shutdown().await;
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_others_can_read_is_a_warning_of_the_config_step() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let broker = DevBroker::builder().sasl_plain(&[("etl", "s3cret-planted")]).start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "s3cret-planted").unwrap();
+    for (mode, expected) in [(0o600, "pass"), (0o644, "warn")] {
+        std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(mode)).unwrap();
+        let login = format!(
+            "auth = {{ mechanism = \"plain\", username = \"etl\", password = \"${{file:{}}}\" }}\n",
+            secret.display()
+        );
+        let (steps, printed) = test(kafka(&broker.bootstrap()[0], &login), 0).await;
+        assert_eq!(outcome(&steps, "config"), expected, "{printed}");
+        assert_eq!(printed.contains("other users can read the file of the password"), expected == "warn", "{printed}");
+    }
+    broker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_listener_everything_after_tcp_is_skipped() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (steps, printed) = test(kafka(&free.to_string(), ""), 3).await;
     let outcome = |name: &str| steps.iter().find(|(step, _)| step == name).unwrap().1.clone();
     assert_eq!((outcome("DNS"), outcome("TCP")), ("pass".to_owned(), "fail".to_owned()));
     assert!(steps.iter().skip(3).all(|(_, outcome)| outcome == "skipped"), "{steps:?}");
-    assert!(steps.len() == 13 && printed.contains("is the broker running"), "{printed}");
+    assert!(steps.len() == 15 && printed.contains("is the broker running"), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

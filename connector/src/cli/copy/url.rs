@@ -89,7 +89,14 @@ impl Url {
 /// The part behind the scheme; every mistake in it is noted.
 pub(super) fn url(whole: &str, rest: &str, tls: Option<Tls>, side: Side, mistakes: &mut Vec<String>) -> Option<Url> {
     let before = mistakes.len();
-    let mut wrong = |problem: &str, help: &str| mistakes.push(mistake(side, &without_login(whole), problem, help));
+    let mut wrong = |problem: &str, help: &str| mistakes.push(mistake(side, &shown(whole), problem, help));
+    let rest = match login_end(rest) {
+        Some(end) => {
+            wrong("it has a login in it", "a login is given in a config file, not on the command line");
+            &rest[end..]
+        }
+        None => rest,
+    };
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (servers, topic) = place.split_once('/').unwrap_or((place, ""));
     let servers = check_servers(servers, &mut wrong);
@@ -121,10 +128,6 @@ pub(super) fn url(whole: &str, rest: &str, tls: Option<Tls>, side: Side, mistake
 }
 
 fn check_servers(servers: &str, wrong: &mut impl FnMut(&str, &str)) -> Vec<String> {
-    if let Some((_, bare)) = servers.rsplit_once('@') {
-        wrong("it has a login in it", "a login is given in a config file, not on the command line");
-        return check_servers(bare, wrong);
-    }
     let mut checked = Vec::new();
     for server in servers.split(',') {
         match address::parse(server) {
@@ -145,7 +148,7 @@ fn check_query(query: &str, side: Side, url: &mut Url, wrong: &mut impl FnMut(&s
             continue;
         }
         if !of_tls && !side.keys().contains(&key) {
-            unknown_key(key, side, wrong);
+            unknown_key(key, side, pair.contains('='), wrong);
             continue;
         }
         if seen.contains(&key) {
@@ -214,14 +217,16 @@ fn set<T: Copy>(
     }
 }
 
-fn unknown_key(key: &str, side: Side, wrong: &mut impl FnMut(&str, &str)) {
+/// `spelled_out`: it stands before a `=`. Else it may be a secret.
+fn unknown_key(key: &str, side: Side, spelled_out: bool, wrong: &mut impl FnMut(&str, &str)) {
     let other = if side == Side::Source { Side::Target } else { Side::Source };
     let help = match nearest(key, side.keys().iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None if other.keys().contains(&key) => format!("it belongs to {}", other.name()),
         None => format!("the keys of {} are {}", side.name(), side.keys().join(", ")),
     };
-    wrong(&format!("the key `{key}` is not known here"), &help);
+    let shown = shown_pair(key);
+    wrong(&format!("the key `{}` is not known here", if spelled_out { key } else { &shown }), &help);
 }
 
 /// `%41` as `A`; what is no escape stays as it is.
@@ -237,13 +242,40 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
 }
 
-/// The URL as an error may show it: a login in it stays hidden.
-fn without_login(url: &str) -> String {
-    let found = [SCHEME, TLS_SCHEME].into_iter().find_map(|scheme| Some((scheme, url.strip_prefix(scheme)?)));
-    let Some((scheme, rest)) = found else { return url.to_owned() };
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    match rest[..end].rfind('@') {
-        Some(at) => format!("{scheme}[redacted]{}", &rest[at..]),
-        None => url.to_owned(),
+/// What stands for a part of a URL that may be a secret.
+const HIDDEN: &str = "[redacted]";
+
+/// The URL as an error may show it: without a login, and without the values of keys that no URL has. A password may have any
+/// character in it, so all up to the last `@` is the login.
+pub(in crate::cli) fn shown(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (login, rest) = match login_end(rest) {
+        Some(end) => (format!("{HIDDEN}@"), &rest[end..]),
+        None => (String::new(), rest),
+    };
+    let (place, query) = rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));
+    let pairs = query.map(|query| query.split('&').map(shown_pair).collect::<Vec<_>>().join("&"));
+    let query = pairs.map_or(String::new(), |pairs| format!("?{pairs}"));
+    format!("{scheme}://{login}{place}{query}")
+}
+
+fn shown_pair(pair: &str) -> String {
+    match pair.split_once('=') {
+        Some((key, _)) if !is_key(key) => format!("{key}={HIDDEN}"),
+        // A key of its own accord: `?hunter2`.
+        None if !pair.is_empty() && !is_key(pair) => HIDDEN.to_owned(),
+        _ => pair.to_owned(),
     }
+}
+
+fn is_key(key: &str) -> bool {
+    [Side::Source, Side::Target].iter().any(|side| side.keys().contains(&key)) || TLS_KEYS.contains(&key)
+}
+
+/// Where the login of a URL ends, its `@` included. The value of a key, such as a path, may have an `@` too.
+fn login_end(rest: &str) -> Option<usize> {
+    let end = rest.rfind('@')? + 1;
+    let before = rest[..end].split_once('?').map(|(_, query)| query.rsplit('&').next().unwrap_or_default());
+    let in_value = before.and_then(|pair| pair.split_once('=')).is_some_and(|(key, _)| is_key(key));
+    if in_value { login_end(&rest[..end - 1]) } else { Some(end) }
 }

@@ -22,13 +22,15 @@ const VERSIONS: &str = "ApiVersions";
 const METADATA: &str = "metadata";
 const BROKERS: &str = "brokers";
 const TOPICS: &str = "topics";
+const LEADERS: &str = "leaders";
+const READ: &str = "read";
 const GROUP: &str = "group";
 const TARGET: &str = "target";
 const COMPRESSION: &str = "compression";
 const ACKS: &str = "acks";
 
 /// The steps that follow metadata.
-const AFTER_METADATA: [&str; 6] = [BROKERS, TOPICS, GROUP, TARGET, COMPRESSION, ACKS];
+const AFTER_METADATA: [&str; 8] = [BROKERS, TOPICS, LEADERS, READ, GROUP, TARGET, COMPRESSION, ACKS];
 
 pub(super) async fn test(steps: &mut Steps, kafka: &Kafka, servers: &[String], wanted: &Wanted<'_>, limit: Duration) {
     let resolved = resolve(steps, servers, limit).await;
@@ -60,6 +62,8 @@ pub(super) async fn test(steps: &mut Steps, kafka: &Kafka, servers: &[String], w
         topics.into_iter().filter(|topic| !topic.internal && kafka.topics.matches(&topic.name)).collect();
     if wanted.reads {
         expression(steps, kafka, &matching);
+        leaders(steps, &matching);
+        read(steps, &client, &matching, limit).await;
         group(steps, &client, &matching, wanted, limit).await;
     }
     if wanted.writes {
@@ -247,6 +251,7 @@ fn token_help(source: &TokenSource, kind: Option<ErrorKind>) -> &'static str {
 fn no_versions_help(kind: Option<ErrorKind>, logs_in: bool) -> &'static str {
     match kind {
         Some(ErrorKind::Versions | ErrorKind::Unsupported) => "Kafka 0.11 or later is needed",
+        Some(ErrorKind::Protocol) => "name the port of a Kafka listener in `bootstrap`",
         Some(ErrorKind::Disconnected) if !logs_in => {
             "the port answers but not in Kafka's protocol without a login: does the listener ask for SASL (add `auth`) or TLS (add `tls`)?"
         }
@@ -307,7 +312,7 @@ async fn brokers(steps: &mut Steps, client: &Client, limit: Duration) {
         let named = format!("{}:{}", advertised.strip_suffix(":0").unwrap_or(&advertised), broker.port);
         match look_up(&named, limit).await {
             Ok(found) => resolved.push((named, found)),
-            Err(problem) => problems.push(format!("{named}: {problem}")),
+            Err(problem) => problems.push(format!("{named}, advertised by broker {}: {problem}", broker.id)),
         }
     }
     let mut tried = Steps::default();
@@ -344,6 +349,43 @@ fn expression(steps: &mut Steps, kafka: &Kafka, matching: &[Topic]) {
     );
 }
 
+/// A partition without a leader is not read until it has one.
+fn leaders(steps: &mut Steps, matching: &[Topic]) {
+    const SHOWN: usize = 5;
+    const HELP: &str = "are brokers down? `kafka-topics --describe --unavailable-partitions` lists all of them";
+    let partitions = || matching.iter().flat_map(|topic| topic.partitions.iter().map(move |p| (&topic.name, p)));
+    let without = partitions().filter(|(_, partition)| partition.leader.is_none());
+    let without: Vec<_> = without.map(|(topic, partition)| format!("{topic}-{}", partition.id)).collect();
+    let all = partitions().count();
+    if all == 0 {
+        return steps.skip(LEADERS, "there is no partition");
+    }
+    if without.is_empty() {
+        return steps.pass(LEADERS, format!("{} with a leader", count(all, "partition")));
+    }
+    let more = if without.len() > SHOWN { ", …" } else { "" };
+    let names = without.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let detail = format!("{} of {} without a leader: {names}{more}", without.len(), count(all, "partition"));
+    if without.len() == all { steps.fail(LEADERS, detail, HELP) } else { steps.warn(LEADERS, detail, HELP) }
+}
+
+/// Topics that a user may describe are listed; whether they may be read shows only in a fetch.
+async fn read(steps: &mut Steps, client: &Client, matching: &[Topic], limit: Duration) {
+    let led = |topic: &Topic| topic.partitions.iter().find(|p| p.leader.is_some()).map(|p| p.id);
+    let places = matching.iter().filter_map(|topic| Some(TopicPartition::new(topic.name.clone(), led(topic)?)));
+    let places: Vec<_> = places.collect();
+    if places.is_empty() {
+        return steps.skip(READ, "there is no partition with a leader");
+    }
+    match within(limit, client.check_read(&places)).await {
+        Ok(()) => steps.pass(READ, format!("{} may be read", count(places.len(), "topic"))),
+        Err(problem) => {
+            let help = "give this user the right to read: `kafka-acls --add --allow-principal User:NAME --operation Read --topic NAME`";
+            steps.fail(READ, problem.text, help);
+        }
+    }
+}
+
 /// Asks the coordinator of each reading task's group for its positions; asking creates nothing.
 async fn group(steps: &mut Steps, client: &Client, matching: &[Topic], wanted: &Wanted<'_>, limit: Duration) {
     let partitions = matching.iter().flat_map(|topic| {
@@ -368,7 +410,19 @@ async fn group(steps: &mut Steps, client: &Client, matching: &[Topic], wanted: &
                 ));
             }
             Err(problem) => {
-                return steps.fail(GROUP, problem.text, format!("may this user read with the group `{group}`?"));
+                let help = match problem.code {
+                    Some(ErrorCode::GROUP_AUTHORIZATION_FAILED) => format!(
+                        "give this user the right to use the group: `kafka-acls --add --allow-principal User:NAME --operation \
+                         Read --group {group}`"
+                    ),
+                    Some(ErrorCode::COORDINATOR_NOT_AVAILABLE) => {
+                        "is `offsets.topic.replication.factor` at most the number of brokers, and do all partitions of \
+                         __consumer_offsets have a leader?"
+                            .to_owned()
+                    }
+                    _ => format!("may this user read with the group `{group}`?"),
+                };
+                return steps.fail(GROUP, problem.text, help);
             }
         }
     }
