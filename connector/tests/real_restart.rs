@@ -5,7 +5,7 @@ mod support;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ottla_brokers::Error;
-use support::{Task, kafka, ottla, produce, unique};
+use support::{Task, kafka, ottla, ottla_ok, unique};
 
 const RESTARTS: usize = 20;
 
@@ -14,10 +14,8 @@ const RESTARTS: usize = 20;
 fn a_full_task_and_a_copy_that_start_while_the_broker_restarts_carry_everything_or_fail() -> Result<(), Error> {
     let (kafka, topic) = (kafka(), unique("restart"));
     kafka.admin()?.create_topic(&topic, 2, 1)?;
-    for partition in 0..2 {
-        produce(kafka, &topic, partition, &"{}\n".repeat(5));
-    }
     let url = format!("kafka://{}/{topic}", kafka.address(0));
+    ottla_ok(&["copy", "-", &url], "{}\n".repeat(10).as_bytes());
     let (mut whole, mut failed) = (0, 0);
     for restart in 0..RESTARTS {
         // In turns killed, so that the controller's session has to time out, and stopped.
