@@ -101,7 +101,7 @@ impl SeenTopics {
 impl List {
     fn read(text: &str) -> Option<Self> {
         let digits = text.strip_prefix(PREFIX)?.as_bytes();
-        let topics = digits.as_chunks::<WIDTH>().0.iter().filter_map(number);
+        let topics = digits.as_chunks::<WIDTH>().0.iter().copied().filter_map(number);
         Some(Self { topics: topics.collect(), changed: false, begun: true })
     }
 
@@ -116,7 +116,7 @@ impl List {
     }
 }
 
-fn number(digits: &[u8; WIDTH]) -> Option<u32> {
+fn number(digits: [u8; WIDTH]) -> Option<u32> {
     let value = digits.iter().try_fold(0_u64, |value, digit| {
         let place = DIGITS.iter().position(|known| known == digit)?;
         Some(value << 6 | place as u64)

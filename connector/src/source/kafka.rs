@@ -532,11 +532,13 @@ impl KafkaSource {
         let Reading::Task { group, .. } = &self.reading else { return failure.with_help("start the copy again") };
         let places: Vec<_> = gaps.iter().map(|(place, _)| place.clone()).collect();
         let topics = identity::topics_of(&places);
-        let flags = topics.iter().take(GAPS_SHOWN).map(|topic| format!(" --from-earliest {topic}")).collect::<String>();
+        let mut command = self.command.clone();
+        for topic in topics.iter().take(GAPS_SHOWN) {
+            command = format!("{command} --from-earliest {topic}");
+        }
         failure.with_help(format!(
-            "nothing was skipped and no position was moved; `{}{flags}` reads what is there now from the beginning, or set \
-             the offsets of the group {group} (kafka-consumer-groups --reset-offsets)",
-            self.command
+            "nothing was skipped and no position was moved; `{command}` reads what is there now from the beginning, or set \
+             the offsets of the group {group} (kafka-consumer-groups --reset-offsets)"
         ))
     }
 

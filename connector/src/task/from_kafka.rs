@@ -72,8 +72,6 @@ struct FromKafka {
     progress: Arc<Progress>,
     console: Arc<Console>,
     failed_commits: u32,
-    /// It is a task with positions, not a copy.
-    keeps_positions: bool,
     /// Partitions that cannot be read hold up no other.
     skips_unavailable: bool,
     outages: Outages,
@@ -205,7 +203,6 @@ impl FromKafka {
             progress: Arc::clone(progress),
             console: Arc::clone(console),
             failed_commits: 0,
-            keeps_positions: from.mode.is_some(),
             skips_unavailable,
             outages: Outages::default(),
             own_cluster,

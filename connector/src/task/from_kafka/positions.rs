@@ -160,9 +160,14 @@ impl FromKafka {
         due
     }
 
+    /// Whether it is a task with positions, and not a copy.
+    fn keeps_positions(&self) -> bool {
+        self.source.sole.is_some()
+    }
+
     /// Whether what the batch of `index` brings still has to be held against what was read before.
     pub(super) fn needs_check(&self, index: usize, watched_since: Instant) -> bool {
-        self.keeps_positions && !self.seats[index].log.is_checked(watched_since)
+        self.keeps_positions() && !self.seats[index].log.is_checked(watched_since)
     }
 
     /// Holds the logs of some seats against what is known of them. One that is another one stops the task.
@@ -230,7 +235,7 @@ impl FromKafka {
 
     /// Whether the partition was watched until a moment ago, or its log was just checked.
     fn may_be_committed(&self, seat: &Seat, now: Instant) -> bool {
-        if !self.keeps_positions {
+        if !self.keeps_positions() {
             return true;
         }
         let watched = self.source.consumer.watched_since(&seat.place).filter(|_| !seat.done);
