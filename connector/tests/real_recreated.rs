@@ -13,7 +13,7 @@ use support::{Running, Task, kafka, produce, unique, until};
 const STOPPED_BY_DATA: i32 = 4;
 
 fn life(name: &str, count: usize) -> String {
-    (0..count).map(|number| format!("{{\"{name}\":{number}}}\n")).collect()
+    (0..count).fold(String::new(), |text, number| format!("{text}{{\"{name}\":{number}}}\n"))
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -20,9 +20,9 @@ fn a_full_task_and_a_copy_that_start_while_the_broker_restarts_carry_everything_
     for restart in 0..RESTARTS {
         // In turns killed, so that the controller's session has to time out, and stopped.
         if restart % 2 == 0 {
-            kafka.kill(0)
+            kafka.kill(0);
         } else {
-            kafka.stop(0)
+            kafka.stop(0);
         }
         let ready = AtomicBool::new(false);
         std::thread::scope(|scope| {

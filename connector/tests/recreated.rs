@@ -262,10 +262,10 @@ async fn recreated_at_a_random_moment(release: Release, random: &mut fastrand::R
     fill_second(&broker, 0, refilled).await;
     if let Some(running) = running {
         // Refilled up to just where it stood, it has nothing to read until more comes.
-        let more = async {
+        let its_end = async {
             until("its end", async || running.is_over()).await;
         };
-        if tokio::time::timeout(Duration::from_secs(3), more).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(3), its_end).await.is_err() {
             produce(&broker, TOPIC, 0, &[b"{\"second\":\"one more\"}"]).await;
         }
         is_stopped_by_data(&running.end().await);
