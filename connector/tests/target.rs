@@ -36,7 +36,7 @@ fn full(broker: &DevBroker, on_push_error: OnError) -> Job {
 /// Objects with the one at `bad` replaced by one that the target refuses.
 async fn fill_with_bad(broker: &DevBroker, bad: usize, count: usize) -> Vec<String> {
     let mut records = objects(0, 0..count as i64);
-    records[bad] = r#"{"at":"bad"}"#.to_owned();
+    r#"{"at":"bad"}"#.clone_into(&mut records[bad]);
     let pairs: Vec<_> = records.iter().map(|value| (None, Some(value.as_bytes()))).collect();
     produce_keyed(broker, "from", 0, &pairs).await;
     records.remove(bad);
@@ -189,8 +189,8 @@ fn lines(text: &'static str, broker: &DevBroker, partition_by: Option<&str>) -> 
 /// A megabyte of lines, `{"id":n,…}`.
 fn megabyte() -> &'static str {
     let pad = "x".repeat(100);
-    let text: String =
-        (0..8000).map(|number| format!("{{\"id\":{},\"n\":{number},\"pad\":\"{pad}\"}}\n", number % 50)).collect();
+    let line = |number: u32| format!("{{\"id\":{},\"n\":{number},\"pad\":\"{pad}\"}}", number % 50);
+    let text = (0..8000).map(line).collect::<Vec<_>>().join("\n") + "\n";
     Box::leak(text.into_boxed_str())
 }
 

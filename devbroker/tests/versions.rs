@@ -5,10 +5,10 @@ mod support;
 use bytes::Bytes;
 use ottla_devbroker::{DevBroker, Release};
 use ottla_protocol::messages::{
-    ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, FetchRequest, FindCoordinatorRequest,
-    HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListOffsetRequest, Message,
-    MetadataRequest, OffsetCommitRequest, OffsetFetchRequest, ProduceRequest, Request, SaslAuthenticateRequest,
-    SaslHandshakeRequest, SyncGroupRequest,
+    ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, DescribeGroupsRequest, FetchRequest,
+    FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
+    ListOffsetRequest, Message, MetadataRequest, OffsetCommitRequest, OffsetFetchRequest, ProduceRequest, Request,
+    SaslAuthenticateRequest, SaslHandshakeRequest, SyncGroupRequest,
 };
 use ottla_protocol::{ApiKey, ErrorCode};
 use ottla_protocol::{frame, header};
@@ -45,6 +45,7 @@ async fn every_release_answers_what_it_advertises_and_closes_on_the_next_version
         answers += each_version(b, r, HeartbeatRequest::default()).await;
         answers += each_version(b, r, LeaveGroupRequest::default()).await;
         answers += each_version(b, r, SyncGroupRequest::default()).await;
+        answers += each_version(b, r, DescribeGroupsRequest::default()).await;
         answers += each_version(b, r, SaslHandshakeRequest::default()).await;
         answers += each_version(b, r, ApiVersionsRequest::default()).await;
         answers += each_version(b, r, CreateTopicsRequest::default()).await;

@@ -22,6 +22,16 @@ const NOT_BEFORE: Duration = Duration::from_millis(1050);
 /// lifetime cannot be renewed in time, only replaced by a new connection.
 const SHORTEST_RENEWABLE: Duration = Duration::from_millis(1300);
 
+/// After what part of its life a login is renewed at the earliest.
+pub(crate) fn first_due(lasts: Duration) -> Duration {
+    last_due(lasts).saturating_sub(lasts.mul_f64(SPREAD))
+}
+
+/// After what part of its life a login is renewed at the latest: before the end by a part of it, and by the margin.
+fn last_due(lasts: Duration) -> Duration {
+    lasts.mul_f64(DUE + SPREAD).min(lasts.saturating_sub(MARGIN.min(lasts / 2)))
+}
+
 /// How long a login lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lifetime {
@@ -132,9 +142,7 @@ impl Term {
     fn new(lifetime: Lifetime, now: Instant, chance: f64) -> Option<Self> {
         let Lifetime { lasts, since } = lifetime;
         let margin = MARGIN.min(lasts / 2);
-        // Before the end by a part of the lifetime, and by the margin.
-        let last_due = lasts.mul_f64(DUE + SPREAD).min(lasts.saturating_sub(margin));
-        let due = last_due.saturating_sub(lasts.mul_f64(SPREAD * (1.0 - chance.clamp(0.0, 1.0))));
+        let due = last_due(lasts).saturating_sub(lasts.mul_f64(SPREAD * (1.0 - chance.clamp(0.0, 1.0))));
         let renewable = lasts >= SHORTEST_RENEWABLE;
         let earliest = if renewable { now.checked_add(NOT_BEFORE)? } else { now };
         let due = since.checked_add(due)?.max(earliest);

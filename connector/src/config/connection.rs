@@ -11,8 +11,7 @@ use super::keys::{self, KindName, Section};
 use super::mistake::{Mistake, shown};
 use super::model::{
     AckLevel, Auth, Bootstrap, Connection, Exposure, ExpressionError, Jsonl, JsonlPath, Kafka, Kind, OnError,
-    REQUEST_BYTES, Role,
-    TopicExpression,
+    REQUEST_BYTES, Role, TopicExpression,
 };
 use super::nearest::nearest;
 use super::read::{Reader, Table, Text};

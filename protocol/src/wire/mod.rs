@@ -25,6 +25,9 @@ pub use trace::trace;
 pub use value::Value;
 pub use writer::{EncodeError, EncodeErrorKind, Writer};
 
+/// Up to how many bytes arrays grow with their elements instead of being allocated by their count.
+const SMALL_BODY: usize = 64 << 10;
+
 /// A type that stands on the wire as it stands in Rust. The version travels in the reader and the writer.
 pub trait Wire: Sized + fmt::Debug {
     /// What the type looks like, for tests, tools and documentation. The codec never reads it.
@@ -43,7 +46,12 @@ pub trait Wire: Sized + fmt::Debug {
     /// in proportion to the bytes that came.
     fn decode_many(input: &mut Reader, count: usize) -> Result<Vec<Self>, DecodeError> {
         input.charge(count, size_of::<Self>())?;
-        let mut elements = Vec::with_capacity(count);
+        // In a small body a claim costs nothing before its elements come: there [`MEMORY_ON_TOP`] would be a large multiple.
+        let believed = match input.left() {
+            left if left > SMALL_BODY => count,
+            left => MEMORY_PER_BYTE * left / size_of::<Self>().max(1) + 1,
+        };
+        let mut elements = Vec::with_capacity(count.min(believed));
         for i in 0..count {
             elements.push(Self::decode(input).map_err(|e| e.in_element(i))?);
         }

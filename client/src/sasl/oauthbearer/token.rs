@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::super::secret::Secret;
+use crate::core::reauth;
 use crate::error::{Error, ErrorKind};
 
 /// Longer ones cannot pass the broker before the login (`SaslServerAuthenticator.MAX_RECEIVE_SIZE` is 512 KiB).
@@ -79,7 +80,9 @@ impl Cached {
     /// Keeps a token whose life is known. `chance` is in `0.0..1.0`.
     pub(super) fn new(token: BearerToken, now: Instant, wall: SystemTime, chance: f64) -> Option<Self> {
         let left = token.left(wall)?;
-        let renew_at = now.checked_add(left.mul_f64(RENEW + SPREAD * chance.clamp(0.0, 1.0)))?;
+        // A login that is renewed must get another token, or it would last no longer than before.
+        let renew_at = left.mul_f64(RENEW + SPREAD * chance.clamp(0.0, 1.0)).min(reauth::first_due(left));
+        let renew_at = now.checked_add(renew_at)?;
         Some(Self { token, renew_at, ends: now.checked_add(left)? })
     }
 
