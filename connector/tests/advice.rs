@@ -112,8 +112,9 @@ fn settings(text: &str) -> Vec<&str> {
 
 /// The flags that a text names.
 fn flags(text: &str) -> Vec<String> {
-    // Those of Kafka's own tools are not ours.
-    let ours = text.split("kafka-consumer-groups").next().unwrap_or_default();
+    // Those of other tools are not ours.
+    let others = ["kafka-consumer-groups", "kafka-topics", "kafka-acls", "mlr "];
+    let ours = others.iter().fold(text, |text, tool| text.split(tool).next().unwrap_or_default());
     let parts = ours.split("--").skip(1);
     let flag = |part: &str| part.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect::<String>();
     parts.map(flag).filter(|flag| !flag.is_empty()).map(|flag| format!("--{flag}")).collect()
