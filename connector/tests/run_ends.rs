@@ -416,6 +416,6 @@ async fn a_signal_while_a_pipe_has_no_writer_ends_at_once() {
     running.signal("TERM");
     let asked = Instant::now();
     assert_eq!(running.wait().await, Some(143), "{}", running.log());
+    // It may end before there is time to say that it is stopping.
     assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
-    assert!(running.log().contains("stopping: draining"), "{}", running.log());
 }
