@@ -36,11 +36,13 @@ fn a_file_goes_in_and_comes_out_with_every_login_on_both_kinds_of_socket() -> Re
             let topic = format!("{name}-{listener:?}").to_lowercase();
             std::fs::write(&input, json_lines(COUNT)).expect("written");
             let text = format!(
-                "[connections.in]\nkind = \"jsonl\"\nrole = \"source\"\npath = '{}'\n\n\
+                "state_dir = '{}'\n\n\
+                 [connections.in]\nkind = \"jsonl\"\nrole = \"source\"\npath = '{}'\n\n\
                  [connections.out]\nkind = \"jsonl\"\nrole = \"target\"\npath = '{}'\n\n\
                  [connections.kafka]\nkind = \"kafka\"\nbootstrap = [\"{address}\"]\ntopics = \"{topic}\"\n{tls}auth = {{ {auth} }}\n\n\
                  [tasks.put]\nsource = \"in\"\ntarget = \"kafka\"\nmode = \"full\"\n\n\
                  [tasks.get]\nsource = \"kafka\"\ntarget = \"out\"\nmode = \"full\"\n",
+                place("state").display(),
                 input.display(),
                 output.display()
             );
