@@ -6,7 +6,7 @@ mod support;
 use std::thread;
 use std::time::Duration;
 
-use ottla_brokers::{Error, Kafka};
+use ottla_brokers::{Error, Kafka, skipped};
 use support::{Running, Task, kafka, produce, unique, until};
 
 /// The code of a task that data stopped.
@@ -123,6 +123,11 @@ impl Trial {
 #[test]
 #[ignore = "needs a real Kafka (Java, Maven, kcat): run testdata/test"]
 fn whenever_a_topic_is_recreated_nothing_is_skipped() -> Result<(), Error> {
+    if !kafka().release().at_least(1, 0) {
+        let test = "whenever_a_topic_is_recreated_nothing_is_skipped";
+        skipped(test, kafka().release(), "its controller was seen to take more than 30 s to delete a topic");
+        return Ok(());
+    }
     let trials = std::env::var("OTTLA_TRIALS").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
     let seed = std::env::var("OTTLA_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     for trial in 0..trials {
