@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ottla_brokers::Error;
 use support::{Task, kafka, ottla, ottla_ok, unique};
 
-const RESTARTS: usize = 6;
+const RESTARTS: usize = 20;
 
 #[test]
 #[ignore = "needs a real Kafka (Java, Maven, kcat): run testdata/test"]
