@@ -62,7 +62,7 @@ async fn a_partition_that_a_topic_lacks_is_told_soon_with_the_number_it_has() {
     let error = client.offsets(&[TopicPartition::new("t", 2)], OffsetAt::Latest).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownTopic);
     assert!(error.to_string().contains("the topic has 2 partitions"), "{error}");
-    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(start.elapsed() < Duration::from_secs(30), "the call's own deadline is a minute");
 }
 
 #[tokio::test]

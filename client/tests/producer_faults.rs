@@ -123,7 +123,7 @@ async fn five_requests_are_under_way_and_no_more() {
     let (_producer, topic) = producing(&broker, many_batches()).await;
     offsets(send_numbers(&topic, 0, 0..1).await).await;
     let before = broker.requests(ApiKey::PRODUCE);
-    let delay = broker.inject(Fault::delay(ApiKey::PRODUCE, Duration::from_millis(100)));
+    let delay = broker.inject(Fault::delay(ApiKey::PRODUCE, Duration::from_secs(3)));
     let deliveries = send_numbers(&topic, 0, 0..1000).await;
     within(delay.wait_for_hits(1)).await;
     tokio::time::sleep(Duration::from_millis(50)).await;

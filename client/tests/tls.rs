@@ -42,8 +42,8 @@ fn only(version: TlsVersion) -> TlsOptions {
 fn client(servers: Vec<String>) -> ClientBuilder {
     Client::builder()
         .bootstrap(servers)
-        .connect_timeout(Duration::from_secs(5))
-        .api_timeout(Duration::from_millis(1500))
+        .connect_timeout(Duration::from_secs(30))
+        .api_timeout(Duration::from_secs(20))
         .retry_backoff(Duration::from_millis(5), Duration::from_millis(20))
         .reconnect_backoff(Duration::from_millis(5), Duration::from_millis(20))
 }

@@ -154,8 +154,8 @@ pub(crate) async fn fill(broker: &DevBroker, topic: &str, partition: i32, count:
 pub(crate) async fn connect(broker: &DevBroker) -> Client {
     Client::builder()
         .bootstrap(broker.bootstrap())
-        .connect_timeout(Duration::from_secs(5))
-        .request_timeout(Duration::from_secs(10))
+        .connect_timeout(Duration::from_secs(30))
+        .request_timeout(Duration::from_secs(30))
         .retry_backoff(Duration::from_millis(10), Duration::from_millis(50))
         .reconnect_backoff(Duration::from_millis(5), Duration::from_millis(20))
         .connect()

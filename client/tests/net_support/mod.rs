@@ -92,9 +92,9 @@ impl Drop for Peer {
 pub(crate) fn builder(servers: impl IntoIterator<Item = String>) -> ClientBuilder {
     Client::builder()
         .bootstrap(servers.into_iter().collect::<Vec<_>>())
-        .connect_timeout(Duration::from_secs(5))
-        .request_timeout(Duration::from_secs(5))
-        .api_timeout(Duration::from_secs(10))
+        .connect_timeout(Duration::from_secs(30))
+        .request_timeout(Duration::from_secs(30))
+        .api_timeout(Duration::from_mins(1))
         .retry_backoff(Duration::from_millis(10), Duration::from_millis(50))
         .reconnect_backoff(Duration::from_millis(5), Duration::from_millis(20))
 }

@@ -115,7 +115,8 @@ fn a_key_that_would_take_hours_or_all_memory_is_refused_at_once() {
     for kdf in [&pbkdf2[..], scrypt] {
         let started = std::time::Instant::now();
         assert!(refused(encrypted_under(kdf).as_bytes(), Some(PASSWORD)).contains("absurdly long"), "{kdf:x?}");
-        assert!(started.elapsed().as_secs() < 2);
+        // The iterations would take minutes, the memory does not exist.
+        assert!(started.elapsed().as_secs() < 20);
     }
 }
 

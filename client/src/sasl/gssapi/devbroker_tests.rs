@@ -171,8 +171,8 @@ fn client(broker: &DevBroker, options: KerberosOptions) -> ClientBuilder {
     Client::builder()
         .bootstrap(broker.bootstrap())
         .sasl_kerberos(options)
-        .connect_timeout(Duration::from_secs(5))
-        .api_timeout(Duration::from_secs(10))
+        .connect_timeout(Duration::from_secs(30))
+        .api_timeout(Duration::from_mins(1))
         .retry_backoff(Duration::from_millis(10), Duration::from_millis(50))
         .reconnect_backoff(Duration::from_millis(5), Duration::from_millis(20))
 }
@@ -240,20 +240,20 @@ async fn a_ticket_in_the_cache_lets_in_over_both_framings_whatever_the_services_
 #[tokio::test]
 async fn a_login_is_renewed_on_the_connection_by_a_new_context() {
     let ticket = for_broker(Enctype::AES128_SHA2);
-    let builder = serving(&ticket, Manner::java(), Fraud::None).max_reauth(Duration::from_secs(2));
+    let builder = serving(&ticket, Manner::java(), Fraud::None).max_reauth(Duration::from_secs(6));
     let (broker, cache) = (builder.start().await.unwrap(), Cache::with([ticket]));
     let client = client_of(&broker, &cache).connect().await.unwrap();
     client.topics().await.unwrap();
     let asked = || (broker.requests(ApiKey::API_VERSIONS), broker.requests(ApiKey::SASL_HANDSHAKE));
     let (connected, before) = asked();
     let start = tokio::time::Instant::now();
-    while start.elapsed() < Duration::from_millis(4300) {
+    while asked().1 < before + 2 {
+        assert!(start.elapsed() < Duration::from_mins(1), "no login is renewed");
         client.topics().await.unwrap();
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let (connections, logins) = asked();
-    assert!(logins >= before + 2, "{before}, then {logins}");
-    assert_eq!(connections, connected, "a new connection asks for versions");
+    client.topics().await.unwrap();
+    assert_eq!(asked().0, connected, "a new connection asks for versions");
 }
 
 #[tokio::test]
