@@ -107,6 +107,33 @@ fn lines(range: std::ops::Range<i64>) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_start_says_when_lines_go_to_other_partitions_than_in_the_last_run() {
+    let task = Task::new("full").await;
+    for (turn, (rule, change)) in
+        [("spread", None), ("spread", None), ("key:/at", Some("spread")), ("key:/at", None)].into_iter().enumerate()
+    {
+        task.configure("full", "");
+        let file = task.path("ottla.toml");
+        let config = fs::read_to_string(&file).expect("read");
+        let config = config.replace("[tasks.t]", &format!("partition_by = \"{rule}\"\n[tasks.t]"));
+        fs::write(&file, config).expect("written");
+        let from = turn as i64 * 5;
+        task.append("in.jsonl", &lines(from..from + 5));
+        let said = task.run_ok().await;
+        let line = said.lines().find(|line| line.contains("than in the last run"));
+        assert_eq!(line.is_some(), change.is_some(), "turn {turn}: {said}");
+        if let (Some(line), Some(before)) = (line, change) {
+            assert!(line.starts_with("warning: t: lines go to other partitions of topic to "), "{said}");
+            assert!(
+                line.contains(&format!("\"{rule}\" over 1 partition now, \"{before}\" over 1 partition then")),
+                "{said}"
+            );
+        }
+    }
+    assert_eq!(task.arrived(), objects(0, 0..20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_full_run_sends_only_what_was_appended() {
     let task = Task::new("full").await;
     task.append("in.jsonl", &lines(0..5000));

@@ -7,13 +7,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ottla_connector::mode::{Mode, group};
-use ottla_connector::progress::Console;
-use ottla_connector::task::{self, Ending, TargetSpec};
+use ottla_connector::task::{Ending, TargetSpec};
 use ottla_devbroker::{DevBroker, Fault};
 use ottla_protocol::{ApiKey, ErrorCode};
 use tasks_support::*;
 use tempfile::TempDir;
-use tokio::sync::watch;
 
 /// Far below any timeout of the client (30 s for a request, 120 s for a delivery), and far above what a loaded machine
 /// needs to end a process.
@@ -275,14 +273,6 @@ async fn a_task_that_looks_for_topics_sees_the_signal() {
     assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
     broker.clear_faults();
     assert_eq!(committed(&broker, &group("t"), "from", 1).await, [Some(50)]);
-}
-
-/// Runs a job and gives its result and what it said.
-async fn heard(job: task::Job) -> (task::Outcome, Vec<String>) {
-    let (_keep, shutdown) = watch::channel(false);
-    let console = Console::nowhere();
-    let outcome = tokio::time::timeout(PATIENCE, task::run(job, console.clone(), shutdown)).await.expect("an end");
-    (outcome, console.said())
 }
 
 #[tokio::test(flavor = "multi_thread")]

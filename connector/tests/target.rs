@@ -14,7 +14,7 @@ use ottla_devbroker::{DevBroker, Fault};
 use ottla_protocol::{ApiKey, ErrorCode, partition_for_key};
 
 use tasks_support::{
-    broker, client, committed, fill, from_topics, job, objects, ottla, produce_keyed, quick, run, run_ok, said,
+    broker, client, committed, fill, from_topics, heard, job, objects, ottla, produce_keyed, quick, run, run_ok, said,
     to_topic, until, values,
 };
 
@@ -248,6 +248,50 @@ async fn a_key_stays_in_its_partition_when_the_source_gains_one() {
             assert_eq!(own, objects(partition, 0..10), "{partitions} source partitions");
         }
     }
+}
+
+/// What a run says of records that go elsewhere than before.
+async fn said_of_a_move(broker: &DevBroker, partition_by: Option<&str>) -> Vec<String> {
+    let mut to = to_topic(broker, "to");
+    to.partition_by = partition_by.map(|rule| rule.parse().expect("a rule"));
+    let (outcome, said) = heard(job("t", from_topics(broker, "from", Mode::Full), TargetSpec::Kafka(to))).await;
+    assert!(outcome.result.is_ok(), "{:?}", outcome.result);
+    said.into_iter().filter(|line| line.contains("than in the last run")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_says_when_records_go_to_other_partitions_than_in_the_last_run() {
+    const NOTHING: [String; 0] = [];
+    let broker = two_topics(3, 2).await;
+    let more = async |at| {
+        for partition in 0..3 {
+            fill(&broker, "from", partition, at..at + 10).await;
+        }
+    };
+    more(0).await;
+    assert_eq!(said_of_a_move(&broker, None).await, NOTHING, "the first run");
+    assert_eq!(said_of_a_move(&broker, None).await, NOTHING, "nothing to place");
+    more(10).await;
+    assert_eq!(said_of_a_move(&broker, None).await, NOTHING, "the same rule over as many partitions");
+    more(20).await;
+    let said = said_of_a_move(&broker, Some("key")).await;
+    assert_eq!(said.len(), 1, "once for the topic: {said:?}");
+    assert!(said[0].starts_with("warning: t: records of topic from go to other partitions of topic to "), "{said:?}");
+    assert!(
+        said[0].contains(r#"partition_by = "key" over 2 partitions now, "source" over 2 partitions then"#),
+        "{said:?}"
+    );
+    assert!(said[0].contains(r#"partition_by = "source" in the target connection"#), "{said:?}");
+    // A run that reads nothing keeps what it knows.
+    assert_eq!(said_of_a_move(&broker, Some("key")).await, NOTHING);
+    broker.delete_topic("to").expect("deleted");
+    broker.create_topic("to", 5).expect("created");
+    more(30).await;
+    let said = said_of_a_move(&broker, Some("key")).await;
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains(r#""key" over 5 partitions now, "key" over 2 partitions then"#), "{said:?}");
+    more(40).await;
+    assert_eq!(said_of_a_move(&broker, Some("key")).await, NOTHING);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@
 pub mod batcher;
 pub mod checkpoint;
 pub mod evidence;
+pub mod placement;
 pub mod plan;
 pub mod seen_topics;
 pub mod sole;

@@ -13,6 +13,7 @@ use ottla_client::{Client, Committed, Consumer, ConsumerOptions, Error, ErrorKin
 use crate::config::model::TopicExpression;
 use crate::config::nearest::nearest_few;
 use crate::core::evidence::{Evidence, Identity};
+use crate::core::placement::Placement;
 use crate::core::plan::{self, Appeared, Course, Gap, Known};
 use crate::core::seen_topics::KEPT_IN;
 use crate::exit::{Exit, Failure};
@@ -83,6 +84,15 @@ pub struct Start {
     pub course: Course,
     /// What is known of its log.
     pub evidence: Evidence,
+    /// Where the last run put its records, if it said so.
+    pub placement: Option<Placement>,
+}
+
+/// Where a partition starts, by what is committed.
+struct Choice {
+    course: Course,
+    evidence: Evidence,
+    placement: Option<Placement>,
 }
 
 /// Reads topics.
@@ -251,9 +261,10 @@ impl KafkaSource {
         let starts = self.starts(&new, first).await?;
         self.looked = true;
         self.seen.extend(new.iter().cloned());
-        let start = |(place, (course, evidence)): (TopicPartition, (Course, Evidence))| {
+        let start = |(place, choice): (TopicPartition, Choice)| {
             let siblings = siblings.get(&place.topic).copied().unwrap_or(0);
-            Start { place, siblings, course, evidence }
+            let Choice { course, evidence, placement } = choice;
+            Start { place, siblings, course, evidence, placement }
         };
         Ok(new.into_iter().zip(starts).map(start).collect())
     }
@@ -309,7 +320,7 @@ impl KafkaSource {
     }
 
     /// The start of each partition, in the order given.
-    async fn starts(&mut self, places: &[TopicPartition], first: bool) -> Result<Vec<(Course, Evidence)>, Failure> {
+    async fn starts(&mut self, places: &[TopicPartition], first: bool) -> Result<Vec<Choice>, Failure> {
         let stored = match &mut self.progress {
             Some(progress) => progress.read(places).await,
             None => Ok(Stored::default()),
@@ -332,7 +343,11 @@ impl KafkaSource {
             let known = Known { record, full_completed: stored.full_completed(place), earliest, latest };
             let appeared = self.appeared(place, first && !begun, &stored);
             match self.course(place, appeared, known) {
-                Ok(course) => starts.push((course, evidence(committed, &course, earliest))),
+                Ok(course) => starts.push(Choice {
+                    course,
+                    evidence: evidence(committed, &course, earliest),
+                    placement: committed.and_then(Placement::of_commit),
+                }),
                 Err(gap) => gaps.push((place.clone(), gap)),
             }
         }
@@ -401,12 +416,7 @@ impl KafkaSource {
 
     /// A position after records of which none was read (the latest offset, or one that another tool set) is proven by the
     /// record before it.
-    async fn look_before(
-        &self,
-        places: &[TopicPartition],
-        starts: &mut [(Course, Evidence)],
-        ends: &Ends,
-    ) -> Result<(), Failure> {
+    async fn look_before(&self, places: &[TopicPartition], starts: &mut [Choice], ends: &Ends) -> Result<(), Failure> {
         if self.progress.is_none() {
             return Ok(());
         }
@@ -414,10 +424,10 @@ impl KafkaSource {
         let wanted = places
             .iter()
             .zip(starts.iter())
-            .filter(|(place, (course, evidence))| evidence.record.is_none() && after_some(place, course.start));
-        let wanted: Vec<_> = wanted.map(|(place, (course, _))| (place.clone(), course.start - 1)).collect();
+            .filter(|(place, choice)| choice.evidence.record.is_none() && after_some(place, choice.course.start));
+        let wanted: Vec<_> = wanted.map(|(place, choice)| (place.clone(), choice.course.start - 1)).collect();
         let records = self.client.fingerprints(&wanted).await.map_err(|error| self.failed(&error))?;
-        for (place, (_, evidence)) in places.iter().zip(starts) {
+        for (place, Choice { evidence, .. }) in places.iter().zip(starts) {
             evidence.record = evidence.record.or_else(|| records.get(place).copied().flatten());
         }
         Ok(())

@@ -23,6 +23,7 @@ use super::partitioning::{Chosen, PartitionBy, Partitioning};
 use super::{Push, Refused, Route, Settled, SourceTopic, Ticket};
 use crate::config::model::AckLevel;
 use crate::core::checkpoint::{Checkpoint, Span};
+use crate::core::placement::Placement;
 use crate::event::Event;
 use crate::exit::Failure;
 use crate::task::failure::{client_failure, in_connection};
@@ -212,6 +213,16 @@ impl KafkaTarget {
         let route = Route(self.routes.len() - 1);
         self.by_source.insert(key, route);
         Ok(route)
+    }
+
+    /// How the records of a route are placed, for the task to remember.
+    pub(super) fn placement(&self, route: Route) -> Placement {
+        let Way { topic, partitioning, .. } = &self.routes[route.0];
+        Placement {
+            topic: topic.topic().to_string(),
+            partitions: partitioning.partitions,
+            by: partitioning.by.to_string(),
+        }
     }
 
     /// Notes for the user how the partitions of a topic are chosen.

@@ -8,6 +8,7 @@ pub mod kafka;
 pub mod partitioning;
 
 use crate::core::checkpoint::{Checkpoint, Span};
+use crate::core::placement::Placement;
 use crate::event::Event;
 use crate::exit::Failure;
 use crate::file_id::FileId;
@@ -94,6 +95,14 @@ impl Target {
         match self {
             Self::Kafka(kafka) => kafka.route(source).await,
             Self::Jsonl(_) => Ok(Route(0)),
+        }
+    }
+
+    /// How the records of a route are placed; `None` in a target without partitions.
+    pub fn placement(&self, route: Route) -> Option<Placement> {
+        match self {
+            Self::Kafka(kafka) => Some(kafka.placement(route)),
+            Self::Jsonl(_) => None,
         }
     }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Positions;
 use crate::core::checkpoint::{Checkpoint, Lane};
+use crate::core::placement::Placement;
 use crate::exit::Failure;
 use crate::file_id::FileId;
 use crate::mode::Mode;
@@ -19,6 +20,9 @@ use crate::state::State;
 
 /// The key of the position in the task's state.
 const KEY: &str = "file";
+
+/// The key of where its lines were put.
+const PLACEMENT: &str = "placement";
 
 /// Keeps the positions of one task.
 pub(super) struct Keeper {
@@ -180,6 +184,17 @@ impl Keeper {
         self.kept = blocking(move || job.run()).await?;
         checkpoint.committed(lane, safe);
         Ok(())
+    }
+
+    /// The lines are placed so from now on; kept with the next position. Gives where the last run put them, if it said so.
+    ///
+    /// # Errors
+    /// Exit 4: what is kept has another form.
+    pub(super) fn place_by(&mut self, now: &Placement) -> Result<Option<Placement>, Failure> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let before: Option<String> = state.get(PLACEMENT)?;
+        state.put(PLACEMENT, &now.to_string())?;
+        Ok(before.and_then(|text| text.parse().ok()))
     }
 
     /// Where the first file is begun.

@@ -173,7 +173,7 @@ impl<'j> FromLines<'j> {
         console: &Arc<Console>,
         progress: &Arc<Progress>,
     ) -> Result<Self, Failure> {
-        let source = open(job, from, console, progress).await?;
+        let mut source = open(job, from, console, progress).await?;
         let policies = Policies {
             on_bad_message: from.on_bad_message,
             on_push_error: job.target.on_push_error(),
@@ -184,6 +184,12 @@ impl<'j> FromLines<'j> {
         let mut pump = Pump::new(&job.name, target, policies, job.timing.commit, console, Arc::clone(progress));
         let route = pump.target.route(SourceTopic { name: None, partitions: 1 }).await?;
         pump.say_news();
+        if let (Source::Kept(keeper), Some(now)) = (&mut source, pump.target.placement(route))
+            && let Some(before) = keeper.place_by(&now)?
+            && now.moves_records(&before, 1)
+        {
+            console.say(&format!("warning: {}: {}", job.name, now.change(&before, "lines")));
+        }
         let watched = super::watched(&job.target, &pump.target).into_iter().collect();
         let watch = outage::watch(&job.name, watched, console);
         let (console, name) = (Arc::clone(console), job.name.clone());

@@ -12,6 +12,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::config::model::{JsonlPath, OnUnavailable};
 use crate::core::checkpoint::Lane;
+use crate::core::placement::Placement;
 use crate::core::plan::{Course, Reason};
 use crate::event::{Event, Origin};
 use crate::exit::{Exit, Failure};
@@ -57,6 +58,8 @@ struct Seat {
     position: i64,
     done: bool,
     log: Log,
+    /// Where the records before the position were put.
+    placement: Option<Placement>,
 }
 
 struct FromKafka {
@@ -75,6 +78,8 @@ struct FromKafka {
     /// Partitions that cannot be read hold up no other.
     skips_unavailable: bool,
     outages: Outages,
+    /// Topics whose records go to other partitions than in the last run, and it was said.
+    moved: HashSet<Arc<str>>,
     /// The target is the cluster that is read from.
     own_cluster: bool,
     /// Tells of outages while the task runs.
@@ -205,6 +210,7 @@ impl FromKafka {
             failed_commits: 0,
             skips_unavailable,
             outages: Outages::default(),
+            moved: HashSet::new(),
             own_cluster,
         };
         if let Some(mode) = from.mode {
@@ -284,7 +290,7 @@ impl FromKafka {
         self.say_unproven();
         self.commit_starts(&starts).await?;
         let mut positions = Vec::new();
-        for Start { place, siblings, course, evidence } in starts {
+        for Start { place, siblings, course, evidence, placement } in starts {
             let lane = self.pump.add(Origin::Partition(place.clone()), course.start);
             let done = course.done_at(course.start);
             if !done {
@@ -294,7 +300,7 @@ impl FromKafka {
             }
             self.by_place.insert(place.clone(), self.seats.len());
             let (position, log) = (course.start, Log::new(evidence));
-            self.seats.push(Seat { place, siblings, course, lane, route: None, position, done, log });
+            self.seats.push(Seat { place, siblings, course, lane, route: None, position, done, log, placement });
         }
         if self.ends {
             self.progress.ends_at(self.total);
@@ -309,6 +315,7 @@ impl FromKafka {
             place: start.place.clone(),
             offset: start.course.start,
             evidence: start.evidence,
+            placement: start.placement.clone(),
         };
         let mut open: Vec<_> = starts.iter().map(position).collect();
         let mut turns = 0;
@@ -541,8 +548,24 @@ impl FromKafka {
         let topic = SourceTopic { name: Some(&seat.place.topic), partitions: seat.siblings };
         let route = self.pump.target.route(topic).await?;
         self.pump.say_news();
+        if let Some(placement) = self.pump.target.placement(route) {
+            self.place_by(index, placement);
+        }
         self.seats[index].route = Some(route);
         Ok(route)
+    }
+
+    /// The records of a seat are placed so from now on. Says once a topic that the last run placed them otherwise.
+    fn place_by(&mut self, index: usize, now: Placement) {
+        let (topic, siblings) = (self.seats[index].place.topic.clone(), self.seats[index].siblings);
+        if let Some(before) = &self.seats[index].placement
+            && now.moves_records(before, siblings)
+            && self.moved.insert(topic.clone())
+        {
+            let line = now.change(before, &format!("records of topic {topic}"));
+            self.console.say(&format!("warning: {}: {line}", self.name));
+        }
+        self.seats[index].placement = Some(now);
     }
 
     fn finish_seat(&mut self, index: usize) {

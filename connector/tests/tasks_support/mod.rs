@@ -213,6 +213,14 @@ pub async fn run(job: Job) -> Outcome {
     tokio::time::timeout(PATIENCE, running).await.expect("the task ends")
 }
 
+/// Runs a job to its end, and gives what it said, too.
+pub async fn heard(job: Job) -> (Outcome, Vec<String>) {
+    let (_keep, shutdown) = watch::channel(false);
+    let console = Console::nowhere();
+    let outcome = tokio::time::timeout(PATIENCE, task::run(job, console.clone(), shutdown)).await.expect("an end");
+    (outcome, console.said())
+}
+
 /// Runs a job to its end, which has to be a good one.
 pub async fn run_ok(job: Job) -> Outcome {
     let outcome = run(job).await;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ottla_client::{Client, CommitOffset, Committed, Error, ErrorKind, TopicPartition};
 
 use crate::core::evidence::Evidence;
+use crate::core::placement::Placement;
 use crate::core::plan::COMMIT_NOTE;
 use crate::core::seen_topics::{KEPT_IN, SeenTopics};
 use crate::mode;
@@ -27,6 +28,18 @@ pub struct Position {
     pub offset: i64,
     /// What is known of the log that it belongs to.
     pub evidence: Evidence,
+    /// Where the records before it were put, if the target has partitions.
+    pub placement: Option<Placement>,
+}
+
+impl Position {
+    /// What stands beside the offset: the log's evidence, and the placement.
+    fn note(&self) -> String {
+        match self.placement.as_ref().and_then(Placement::note) {
+            Some(placement) => format!("{} {placement}", self.evidence),
+            None => self.evidence.to_string(),
+        }
+    }
 }
 
 /// Where a task keeps how far it is.
@@ -187,7 +200,7 @@ impl Progress {
         let commit = |position: &Position| {
             CommitOffset::new(position.place.clone(), position.offset)
                 .leader_epoch(position.evidence.leader_epoch)
-                .metadata(position.evidence.to_string())
+                .metadata(position.note())
         };
         let commits: Vec<_> = positions.iter().map(commit).collect();
         self.sole.commit_each(&commits).await

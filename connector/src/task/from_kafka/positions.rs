@@ -221,7 +221,7 @@ impl FromKafka {
         let position = |(lane, offset): &(Lane, i64)| {
             let seat = &self.seats[lane.index()];
             let evidence = seat.log.evidence(self.pump.checkpoint.proven(*lane));
-            Position { place: seat.place.clone(), offset: *offset, evidence }
+            Position { place: seat.place.clone(), offset: *offset, evidence, placement: seat.placement.clone() }
         };
         let named: Vec<_> = fit.iter().map(position).collect();
         let refused = self.source.commit(&named).await?;
