@@ -226,11 +226,13 @@ async fn broker_of(release: Release) -> DevBroker {
 async fn scram_logs_in_with_both_hashes_over_both_framings_and_with_odd_names() {
     for release in [Release::V0_11, Release::V1_0, Release::V2_3] {
         let broker = broker_of(release).await;
+        // A cluster that lists no topic is asked again for a second.
+        broker.create_topic("t", 1).unwrap();
         for hash in [ScramHash::Sha256, ScramHash::Sha512] {
             for (user, password) in [("etl", PASSWORD), ("o=d,d", "п\u{e4}ss=,")] {
                 let builder = net_support::builder(broker.bootstrap()).sasl_scram(hash, user, password);
                 let client = builder.connect().await.unwrap();
-                assert!(client.topics().await.unwrap().is_empty(), "{release} {hash:?} {user}");
+                assert_eq!(client.topics().await.unwrap().len(), 1, "{release} {hash:?} {user}");
             }
         }
     }
