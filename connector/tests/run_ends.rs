@@ -124,6 +124,7 @@ async fn ends_in_time(mut running: Process, broker: &DevBroker, from: i64) {
     assert_eq!(running.wait().await, Some(3), "{}", running.log());
     assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
     let log = running.log();
+    assert!(log.contains("stopping: draining and committing, for 1s at most; a second signal ends at once"), "{log}");
     assert!(log.contains("task to-kafka: not drained within 1s"), "{log}");
     assert!(log.contains(&format!("from-0 from offset {from} on")), "{log}");
     broker.clear_faults();

@@ -16,7 +16,7 @@ use clap::Args;
 use self::url::{SCHEME, TLS_SCHEME, Tls, Url, shown, url};
 use super::signals::Signals;
 use crate::config::duration;
-use crate::config::model::{JsonlPath, OnError, OnUnavailable};
+use crate::config::model::{Exposure, JsonlPath, OnError, OnUnavailable};
 use crate::exit::{Exit, Failure};
 use crate::file_id::{FileId, is_same_file};
 use crate::mode;
@@ -58,8 +58,11 @@ pub struct CopyArgs {
 
 /// Copies to the end.
 pub async fn run(args: CopyArgs, verbosity: Verbosity) -> Result<Exit, Failure> {
-    let job = job(&args)?;
+    let Checked { job, warnings } = job(&args)?;
     let console = Console::stderr(verbosity);
+    for warning in &warnings {
+        console.say(warning);
+    }
     let signals = Signals::watch(&console, job.timing.shutdown)?;
     // Standard input has no end that a copy could have missed: what it was given until the signal is delivered.
     let is_endless = matches!(&job.source, SourceSpec::Lines(LinesFrom { input: Input::Stdin, .. }));
@@ -112,8 +115,27 @@ impl Side {
     }
 }
 
+/// A copy without mistakes.
+#[derive(Debug)]
+struct Checked {
+    job: Job,
+    /// What is to be said before it begins.
+    warnings: Vec<String>,
+}
+
+/// A warning for each end that has a secret which others get at.
+fn warnings(source: &Place, target: &Place) -> Vec<String> {
+    let exposures = [(Side::Source, source), (Side::Target, target)].into_iter().filter_map(|(side, place)| {
+        let Place::Kafka(url) = place else { return None };
+        Some((side, url.exposure()?))
+    });
+    exposures
+        .map(|(side, Exposure { problem, help })| format!("warning: {}: {problem}\n  help: {help}", side.name()))
+        .collect()
+}
+
 /// The whole copy, or all that is wrong with both ends.
-fn job(args: &CopyArgs) -> Result<Job, Failure> {
+fn job(args: &CopyArgs) -> Result<Checked, Failure> {
     let mut mistakes = Vec::new();
     let source = place(&args.source, Side::Source, &mut mistakes);
     let target = place(&args.target, Side::Target, &mut mistakes);
@@ -122,13 +144,14 @@ fn job(args: &CopyArgs) -> Result<Job, Failure> {
         return Err(refused(&mistakes));
     }
     refuse_loop(&source, &target)?;
+    let warnings = warnings(&source, &target);
     let bad = if args.skip_bad { Some(OnError::Skip) } else { None };
     let existing = match (args.append, args.overwrite) {
         (true, _) => Existing::Append,
         (_, true) => Existing::Overwrite,
         _ => Existing::Refuse,
     };
-    Ok(Job {
+    let job = Job {
         name: "copy".to_owned(),
         // A copy keeps no positions.
         group: mode::group("copy"),
@@ -136,7 +159,8 @@ fn job(args: &CopyArgs) -> Result<Job, Failure> {
         source: source_spec(source, bad),
         target: target_spec(target, existing),
         timing: Timing { shutdown: args.shutdown_timeout, ..Timing::default() },
-    })
+    };
+    Ok(Checked { job, warnings })
 }
 
 fn refused(mistakes: &[String]) -> Failure {
@@ -353,6 +377,33 @@ mod tests {
         assert!(mistakes("kafka+tls://a:9093/t?ca=absent.pem", "-").contains("absent.pem cannot be read"));
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_others_get_at_is_warned_of() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/tls");
+        let folder = tempfile::tempdir().expect("a directory");
+        let key = folder.path().join("client.key");
+        std::fs::copy(tls.join("client-p256.key"), &key).expect("copied");
+        let url = format!(
+            "kafka+tls://a:9093/t?ca={0}/ca.pem&cert={0}/client-p256.pem&key={1}",
+            tls.display(),
+            key.display()
+        );
+        for (mode, said) in [(0o600, None), (0o644, Some("other users can read the key"))] {
+            std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).expect("set");
+            for (source, target, side) in [(url.as_str(), "-", "SOURCE"), ("-", url.as_str(), "TARGET")] {
+                let warnings = job(&args(source, target)).expect("a job").warnings;
+                assert_eq!(warnings.len(), usize::from(said.is_some()), "{warnings:?}");
+                for (warning, said) in warnings.iter().zip(said) {
+                    assert!(warning.starts_with(&format!("warning: {side}: {said} `")), "{warning}");
+                    assert!(warning.contains("chmod 600"), "{warning}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_copy_onto_itself_is_refused() {
         assert!(mistakes("kafka://a:1,b:1/t", "kafka://b:1/t").contains("the same"));
@@ -363,7 +414,7 @@ mod tests {
 
     #[test]
     fn a_kafka_source_is_read_once_without_a_group() {
-        let SourceSpec::Kafka(from) = job(&args("kafka://a:1/t?on_bad_message=skip", "-")).expect("a job").source
+        let SourceSpec::Kafka(from) = job(&args("kafka://a:1/t?on_bad_message=skip", "-")).expect("a job").job.source
         else {
             panic!("a Kafka source");
         };

@@ -13,6 +13,9 @@ use crate::task::Shutdown;
 /// group takes 3 s at most.
 const GRACE: Duration = Duration::from_secs(4);
 
+/// How long an end at once waits for a terminal to take the bars away.
+const CLEARING: Duration = Duration::from_millis(200);
+
 /// Watches signals and asks tasks to end.
 #[derive(Debug, Clone)]
 pub(super) struct Signals {
@@ -34,11 +37,11 @@ impl Signals {
             let _ = noted.first.set(exit);
             // Before anything is said: standard error may be a pipe that nobody reads.
             noted.stop.send_replace(true);
-            end_after(limit + GRACE);
+            end_after(limit + GRACE, Arc::clone(&console));
             let said = Arc::clone(&console);
             tokio::task::spawn_blocking(move || said.stopping(&stopping(limit)));
             let exit = next.recv().await;
-            std::process::exit(exit.code().into());
+            end_at_once(console, exit);
         });
         Ok(signals)
     }
@@ -65,11 +68,22 @@ fn stopping(limit: Duration) -> String {
 
 /// Ends the process if nothing else does: a blocked write to standard error, for example, holds up a thread of the
 /// runtime.
-fn end_after(limit: Duration) {
+fn end_after(limit: Duration, console: Arc<Console>) {
     std::thread::spawn(move || {
         std::thread::sleep(limit);
-        std::process::exit(Exit::Environment.code().into());
+        end_at_once(console, Exit::Environment);
     });
+}
+
+/// Ends the process, and leaves no bar on the terminal unless it takes nothing more.
+fn end_at_once(console: Arc<Console>, exit: Exit) {
+    let (done, cleared) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        console.close();
+        let _ = done.send(());
+    });
+    let _ = cleared.recv_timeout(CLEARING);
+    std::process::exit(exit.code().into());
 }
 
 #[cfg(unix)]

@@ -10,6 +10,7 @@ use ottla_client::{ClientBuilder, OauthBearer, ScramHash, TlsOptions, TokenEndpo
 use ottla_protocol::compression::Compression;
 
 pub use super::kerberos::{Kerberos, KerberosCredential, Krb5Conf};
+use super::mistake::shown;
 pub use super::tls::trusted;
 pub use super::topics::{ExpressionError, TopicExpression};
 use crate::secret::Secret;
@@ -72,6 +73,22 @@ pub struct Exposure {
     pub problem: String,
     /// What to do about it.
     pub help: String,
+}
+
+impl Exposure {
+    /// The exposure of a secret in a file with these permission bits; `None` if only its owner gets at it.
+    pub fn of_file(what: &str, path: &str, mode: u32) -> Option<Self> {
+        let can = match (mode & 0o044 != 0, mode & 0o022 != 0) {
+            (false, false) => return None,
+            (true, false) => "read",
+            (false, true) => "change",
+            (true, true) => "read and change",
+        };
+        let who = if mode & 0o006 == 0 { "its group" } else { "other users" };
+        let path = shown(path);
+        let problem = format!("{who} can {can} the {what} `{path}` (mode {mode:04o})");
+        Some(Self { problem, help: format!("`chmod 600 {path}` leaves it to its owner") })
+    }
 }
 
 /// The kinds of connections with their own settings.

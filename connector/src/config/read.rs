@@ -276,16 +276,9 @@ impl<'a> Reader<'a> {
     /// else's to report.
     pub(super) fn check_permissions(&mut self, what: &str, path: &str, at: &Range<usize>) {
         let Some(mode) = self.environment.permissions(Path::new(path)) else { return };
-        let can = match (mode & 0o044 != 0, mode & 0o022 != 0) {
-            (false, false) => return,
-            (true, false) => "read",
-            (false, true) => "change",
-            (true, true) => "read and change",
-        };
-        let who = if mode & 0o006 == 0 { "its group" } else { "other users" };
-        let path = shown(path);
-        let problem = format!("{who} can {can} the {what} `{path}` (mode {mode:04o})");
-        self.expose(at.clone(), Exposure { problem, help: format!("`chmod 600 {path}` leaves it to its owner") });
+        if let Some(exposure) = Exposure::of_file(what, path, mode) {
+            self.expose(at.clone(), exposure);
+        }
     }
 
     /// A sub-table.

@@ -48,6 +48,36 @@ fn a_keytab_a_password_and_a_cache_are_taken() {
     assert_eq!(read(&file(r#"ccache = "FILE:/run/cc""#)).credential, named);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_keytab_or_ticket_cache_that_others_get_at_is_a_warning() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use ottla_connector::config::{ProcessEnvironment, check_text};
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("etl");
+    std::fs::write(&path, decoded(KEYTAB)).unwrap();
+    let at = path.display();
+    for (key, what) in [
+        (format!("keytab = '{at}'"), "keytab"),
+        (format!("ccache = '{at}'"), "credential cache"),
+        (format!("ccache = 'FILE:{at}'"), "credential cache"),
+    ] {
+        for (mode, said) in
+            [(0o600, None), (0o640, Some("its group can read")), (0o606, Some("other users can read and change"))]
+        {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let checked = check_text(std::path::Path::new("shop.toml"), &file(&key), &ProcessEnvironment);
+            let report = checked.report.render(Paint::Plain);
+            match said {
+                None => assert!(!report.contains("can read"), "{report}"),
+                Some(said) => assert!(report.contains(&format!("warning: {said} the {what} `{at}`")), "{report}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn the_keytab_by_the_name_default_is_the_one_that_krb5_conf_says() {
     let directory = tempfile::tempdir().unwrap();

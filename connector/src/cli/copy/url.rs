@@ -8,9 +8,10 @@ use ottla_protocol::compression::Compression;
 
 use super::{Side, mistake};
 use crate::config::address;
-use crate::config::model::{AckLevel, OnError, REQUEST_BYTES};
+use crate::config::model::{AckLevel, Exposure, OnError, REQUEST_BYTES};
 use crate::config::nearest::nearest;
 use crate::config::topics::is_topic_name;
+use crate::config::{Environment as _, ProcessEnvironment};
 use crate::target::partitioning::PartitionBy;
 use crate::task::ClusterSpec;
 
@@ -80,6 +81,12 @@ impl Tls {
 }
 
 impl Url {
+    /// Which of its secrets others get at. There is one only: a URL has no login.
+    pub(super) fn exposure(&self) -> Option<Exposure> {
+        let key = self.tls.as_ref()?.key.as_deref()?;
+        Exposure::of_file("key", key, ProcessEnvironment.permissions(Path::new(key))?)
+    }
+
     pub(super) fn cluster(&self) -> ClusterSpec {
         let tls = self.tls.as_ref().map(|tls| Box::new(tls.options()));
         ClusterSpec { name: self.servers.join(","), servers: self.servers.clone(), auth: None, tls }
