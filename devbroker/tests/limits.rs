@@ -40,6 +40,55 @@ async fn silent_connections_make_room_for_clients_oldest_first() {
     assert_eq!(client.ask(8, &MetadataRequest::default()).await.brokers.len(), 1);
 }
 
+/// Lets time pass while nothing is on its way.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_connection_is_closed_after_ten_minutes_without_a_request_and_not_before() {
+    let broker = DevBroker::builder().start().await.unwrap();
+    let mut client = Client::connect(&broker).await;
+    for minutes in [9, 9] {
+        client.ask(8, &MetadataRequest::default()).await;
+        pass(Duration::from_mins(minutes)).await;
+    }
+    client.ask(8, &MetadataRequest::default()).await;
+    pass(Duration::from_secs(601)).await;
+    assert!(client.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_whole_within_thirty_seconds_ends_its_connection() {
+    let broker = DevBroker::builder().start().await.unwrap();
+    let mut stream = TcpStream::connect(broker.bootstrap().remove(0)).await.unwrap();
+    stream.write_all(&[0, 0, 1, 0, 0, 3]).await.unwrap();
+    // It is served, so what came before it was read.
+    Client::connect(&broker).await.ask(8, &MetadataRequest::default()).await;
+    pass(Duration::from_secs(31)).await;
+    assert!(is_closed(&mut stream).await);
+}
+
+#[tokio::test]
+async fn a_request_above_the_limit_is_refused_by_its_size_alone() {
+    const OPEN: i32 = 100 << 20;
+    const BEFORE_A_LOGIN: i32 = 512 << 10;
+    for (limit, builder) in
+        [(OPEN, DevBroker::builder()), (BEFORE_A_LOGIN, DevBroker::builder().sasl_plain(&[("etl", "secret")]))]
+    {
+        let broker = builder.start().await.unwrap();
+        for (size, closes) in [(limit, false), (limit + 1, true), (i32::MAX, true), (-1, true)] {
+            let mut stream = TcpStream::connect(broker.bootstrap().remove(0)).await.unwrap();
+            stream.write_all(&size.to_be_bytes()).await.unwrap();
+            let moment = if closes { SOON } else { Duration::from_millis(100) };
+            let ended = tokio::time::timeout(moment, stream.read(&mut [0; 16])).await;
+            assert_eq!(matches!(ended, Ok(Ok(0) | Err(_))), closes, "{size} of {limit}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn logs_beyond_their_retention_lose_their_oldest_records_the_largest_log_first() {
     let limit = 4 << 20;

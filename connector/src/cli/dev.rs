@@ -10,6 +10,9 @@ use super::{print, say};
 use crate::config::address::{self, Address};
 use crate::exit::{Exit, Failure};
 
+/// How many MiB of records a development broker keeps unless it is told otherwise; the embedded one keeps as many.
+pub(super) const RETENTION_MIB: u64 = 1024;
+
 /// Arguments of `ottla dev`.
 #[derive(Debug, Args)]
 #[command(
@@ -31,7 +34,7 @@ pub struct DevArgs {
     #[arg(long, value_enum, value_name = "on|off", default_value_t = Switch::On)]
     auto_create: Switch,
     /// How many MiB of records are kept in all topics together; with more, the oldest are deleted.
-    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    #[arg(long, value_name = "MIB", default_value_t = RETENTION_MIB, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
     retention_mib: u64,
 }
 

@@ -17,6 +17,7 @@ use ottla_devbroker::DevBroker;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::dev::RETENTION_MIB;
 use super::load_config;
 use super::signals::Signals;
 use crate::config::model::{Bootstrap, Config, Kind, SHUTDOWN_TIMEOUT, Task};
@@ -140,7 +141,7 @@ async fn embedded_broker(config: &Config, tasks: &[&Task]) -> Result<Option<DevB
     if !tasks.iter().any(|task| is_embedded(&task.source) || is_embedded(&task.target)) {
         return Ok(None);
     }
-    let started = DevBroker::builder().start().await;
+    let started = DevBroker::builder().retention_bytes(RETENTION_MIB << 20).start().await;
     started.map(Some).map_err(|error| Failure::environment(format!("the embedded broker did not start: {error}")))
 }
 

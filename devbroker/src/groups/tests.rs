@@ -446,3 +446,24 @@ fn sessions_and_ids_that_are_not_valid_are_refused() {
     assert_eq!(play.leave("x"), ErrorCode::UNKNOWN_MEMBER_ID);
     assert_eq!(play.groups.deadline(), None, "and leave nothing behind");
 }
+
+#[test]
+fn groups_and_members_have_a_bound_and_those_that_are_there_go_on() {
+    let of = |group: String| JoinGroupRequest { group_id: group, ..new_member() };
+    let mut play = Play::new();
+    for number in 0..MAX_GROUPS {
+        let group = format!("g{number}");
+        let committer = Committer { group: &group, generation: -1, member_id: "", instance_id: None };
+        assert_eq!(play.groups.may_commit(play.now, &committer), Ok(()));
+        play.groups.commit(&group, "t", 0, Committed { offset: 1, leader_epoch: -1, metadata: String::new() });
+    }
+    let late = Committer { group: "late", generation: -1, member_id: "", instance_id: None };
+    assert_eq!(play.groups.may_commit(play.now, &late), Err(ErrorCode::GROUP_MAX_SIZE_REACHED));
+    assert_eq!(play.join(&of("late".to_owned())).error_code, ErrorCode::GROUP_MAX_SIZE_REACHED);
+    // One that is there takes members, up to their own bound.
+    for number in 0..MAX_MEMBERS {
+        let ticket = play.ask_join(false, &of(format!("g{number}")));
+        assert!(play.joined(ticket).is_none_or(|joined| joined.error_code.is_ok()), "member {number}");
+    }
+    assert_eq!(play.join(&of("g7".to_owned())).error_code, ErrorCode::GROUP_MAX_SIZE_REACHED);
+}
