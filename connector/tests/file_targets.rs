@@ -460,3 +460,24 @@ async fn an_interrupted_task_ends_well_while_its_pipe_has_no_reader() {
     assert!(matches!(outcome.result, Ok(Ending::Interrupted)), "{:?}", outcome.result);
     assert_eq!(outcome.counts.written, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_failed_before_a_bad_record_is_what_is_reported() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lines = directory.path().join("in.jsonl");
+    std::fs::write(&lines, "{\"a\":1}\n{\"a\":2}\nbad\n").expect("written");
+    let broker = broker().await;
+    broker.create_topic("from", 1).expect("created");
+    produce(&broker, "from", 0, &[b"{\"a\":1}", b"{\"a\":2}", b"bad"]).await;
+    let topic = format!("kafka://{}/from", broker.bootstrap().join(","));
+    for (source, third) in
+        [(lines.to_str().expect("letters"), "in.jsonl, line 3"), (&topic, "topic from, partition 0, offset 2")]
+    {
+        let ended = ottla(&["copy", source, "/dev/full"], b"").await;
+        let said = said(&ended);
+        assert_eq!(ended.status.code(), Some(3), "{said}");
+        assert!(said.contains("error: ") && said.contains("/dev/full cannot be written"), "{said}");
+        assert!(said.contains("after that: ") && said.contains(third), "{said}");
+        assert!(!said.contains("delivered"), "{said}");
+    }
+}

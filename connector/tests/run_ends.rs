@@ -3,7 +3,6 @@
 mod tasks_support;
 
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ottla_connector::mode::{Mode, group};
@@ -11,23 +10,12 @@ use ottla_connector::task::{Ending, TargetSpec};
 use ottla_devbroker::{DevBroker, Fault};
 use ottla_protocol::{ApiKey, ErrorCode};
 use tasks_support::*;
-use tempfile::TempDir;
 
 /// Far below any timeout of the client (30 s for a request, 120 s for a delivery), and far above what a loaded machine
 /// needs to end a process.
 const SOON: Duration = Duration::from_secs(20);
 
-struct Config {
-    directory: TempDir,
-}
-
 impl Config {
-    fn new(text: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        std::fs::write(directory.path().join("ottla.toml"), text).expect("written");
-        Self { directory }
-    }
-
     /// `to-kafka` copies `from` to `to`, `to-file` copies `then` to a file.
     fn new_pair(broker: &DevBroker, then: &str, mode: &str) -> Self {
         let config = Self::new("");
@@ -46,15 +34,6 @@ impl Config {
         );
         std::fs::write(config.file(), text).expect("written");
         config
-    }
-
-    fn file(&self) -> PathBuf {
-        self.directory.path().join("ottla.toml")
-    }
-
-    fn start(&self, args: &[&str]) -> Process {
-        let file = self.file();
-        Process::start(self.directory.path(), &[&["run", file.to_str().expect("letters")], args].concat())
     }
 }
 

@@ -2,26 +2,12 @@
 
 mod tasks_support;
 
-use std::path::PathBuf;
-
 use ottla_connector::mode::group;
 use ottla_devbroker::{DevBroker, Fault};
 use ottla_protocol::{ApiKey, ErrorCode};
 use tasks_support::*;
-use tempfile::TempDir;
-
-/// A config file in a directory of its own.
-struct Config {
-    directory: TempDir,
-}
 
 impl Config {
-    fn new(text: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        std::fs::write(directory.path().join("ottla.toml"), text).expect("written");
-        Self { directory }
-    }
-
     /// From `from` to `to` on a broker and to a file, each by a task of its own.
     fn two_ways(broker: &DevBroker, mode: &str, keys: &str) -> Self {
         let config = Self::new("");
@@ -37,25 +23,6 @@ impl Config {
         );
         std::fs::write(config.file(), text).expect("written");
         config
-    }
-
-    fn file(&self) -> PathBuf {
-        self.directory.path().join("ottla.toml")
-    }
-
-    fn out(&self) -> PathBuf {
-        self.directory.path().join("out.jsonl")
-    }
-
-    async fn run(&self, args: &[&str]) -> std::process::Output {
-        let file = self.file();
-        let all = [&["run", file.to_str().expect("letters")], args].concat();
-        ottla(&all, b"").await
-    }
-
-    fn start(&self, args: &[&str]) -> Process {
-        let file = self.file();
-        Process::start(self.directory.path(), &[&["run", file.to_str().expect("letters")], args].concat())
     }
 }
 

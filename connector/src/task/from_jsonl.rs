@@ -62,13 +62,12 @@ pub(super) async fn run(job: &Job, from: &LinesFrom, console: &Arc<Console>, end
     let (limit, asked) = (job.timing.shutdown, shutdown.clone());
     let whole = async {
         let ran = task.run(&mut shutdown).await;
-        let settled = task.settle().await;
+        let settled = task.pump.finish().await;
+        let kept = if settled.is_ok() { task.keep().await } else { Ok(()) };
         // The first thing that went wrong is the one to tell.
         end.ending = ran?;
-        if let Some(stop) = task.pump.take_stop() {
-            return Err(stop);
-        }
-        settled?;
+        task.pump.outcome(settled)?;
+        kept?;
         if end.ending == Ending::Complete {
             task.pump.complete().await?;
         }
@@ -321,9 +320,8 @@ impl<'j> FromLines<'j> {
         Ok(())
     }
 
-    /// Waits for what is on its way, and keeps the last position.
-    async fn settle(&mut self) -> Result<(), Failure> {
-        self.pump.finish().await?;
+    /// Keeps the last position.
+    async fn keep(&mut self) -> Result<(), Failure> {
         match &mut self.keeper {
             Some(keeper) => keeper.keep(&mut self.pump.checkpoint).await,
             None => Ok(()),

@@ -616,15 +616,10 @@ impl FromKafka {
     /// Waits for what is under way, commits what is safe, and marks a full sync that came to its end.
     async fn settle_all(&mut self, ran: Result<Ending, Failure>, end: &mut End) -> Result<(), Failure> {
         let settled = self.pump.finish().await;
-        let committed = match settled {
-            Ok(()) => self.commit_last().await,
-            Err(failure) => Err(failure),
-        };
+        let committed = if settled.is_ok() { self.commit_last().await } else { Ok(()) };
         // The first thing that went wrong is the one to tell.
         end.ending = ran?;
-        if let Some(stop) = self.pump.take_stop() {
-            return Err(stop);
-        }
+        self.pump.outcome(settled)?;
         committed?;
         if end.ending == Ending::Complete {
             self.pump.complete().await?;

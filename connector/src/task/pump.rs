@@ -108,12 +108,26 @@ impl Pump {
 
     /// Why the task has to stop, if it has to. To be asked once everything was settled: whether all records before were
     /// delivered is read from the checkpoint.
-    pub(super) fn take_stop(&mut self) -> Option<Failure> {
+    fn take_stop(&mut self) -> Option<Failure> {
         let Stop { at, failure } = self.stopped.take()?;
         let Some((lane, offset)) = at else { return Some(failure) };
         let before = self.delivered_before(lane, offset);
         let help = failure.help.as_deref().map_or_else(|| before.clone(), |help| format!("{before}; {help}"));
         Some(failure.with_help(help))
+    }
+
+    /// What the task ends with. `settled` is what became of the records that were handed over: if the target failed with them,
+    /// that came before the record at which the reader stopped.
+    pub(super) fn outcome(&mut self, settled: Result<(), Failure>) -> Result<(), Failure> {
+        match (self.take_stop(), settled) {
+            (Some(stop), Ok(())) => Err(stop),
+            (Some(stop), Err(failure)) => {
+                let also = format!("after that: {}", stop.message);
+                let help = failure.help.as_deref().map_or_else(|| also.clone(), |help| format!("{help}; {also}"));
+                Err(failure.with_help(help))
+            }
+            (None, settled) => settled,
+        }
     }
 
     /// What the checkpoint says about the records before this one.

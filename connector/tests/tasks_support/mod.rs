@@ -29,6 +29,44 @@ use tokio::task::JoinHandle;
 /// Longer than anything here takes on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
+/// A config file, `ottla.toml`, in a temporary directory.
+pub struct Config {
+    /// Removed with the config.
+    pub directory: TempDir,
+}
+
+impl Config {
+    /// Writes the config file.
+    pub fn new(text: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("ottla.toml"), text).expect("written");
+        Self { directory }
+    }
+
+    /// The config file.
+    pub fn file(&self) -> PathBuf {
+        self.directory.path().join("ottla.toml")
+    }
+
+    /// The file that targets of these configs write: `out.jsonl`.
+    pub fn out(&self) -> PathBuf {
+        self.directory.path().join("out.jsonl")
+    }
+
+    /// Runs `ottla run` to its end.
+    pub async fn run(&self, args: &[&str]) -> std::process::Output {
+        let file = self.file();
+        let all = [&["run", file.to_str().expect("letters")], args].concat();
+        ottla(&all, b"").await
+    }
+
+    /// Starts `ottla run`.
+    pub fn start(&self, args: &[&str]) -> Process {
+        let file = self.file();
+        Process::start(self.directory.path(), &[&["run", file.to_str().expect("letters")], args].concat())
+    }
+}
+
 /// A broker on a free port that makes no topics by itself.
 pub async fn broker() -> DevBroker {
     DevBroker::builder().auto_create(false).start().await.expect("a broker")
