@@ -74,7 +74,8 @@ async fn a_broker_that_accepts_and_never_answers_is_told_of_after_seconds() {
     until("the outage", async || !outage(&running.log()).is_empty()).await;
     assert!(begun.elapsed() < std::time::Duration::from_secs(25), "a request's own deadline is 30 s");
     let log = running.log();
-    assert!(outage(&log)[0].contains("no answer to Fetch"), "{log}");
+    // Which of the requests waits longest is a matter of pace.
+    assert!(outage(&log)[0].contains("no answer to "), "{log}");
     running.signal("TERM");
     assert!(running.wait().await.is_some());
 }

@@ -18,6 +18,7 @@ use crate::core::plan::{self, Appeared, Course, Gap, Known};
 use crate::core::seen_topics::KEPT_IN;
 use crate::exit::{Exit, Failure};
 use crate::mode::Mode;
+use crate::outage::PATIENCE;
 use crate::task::failure::client_failure;
 use crate::task::sole::Sole;
 
@@ -283,6 +284,11 @@ impl KafkaSource {
             }
         }
         Ok(())
+    }
+
+    /// Whether a broker cannot be reached or does not answer now.
+    pub fn has_troubles(&self) -> bool {
+        !self.client.troubles(PATIENCE).is_empty()
     }
 
     /// The names of topics that are most like the one that was asked for, the likest first; none if nothing is like it.

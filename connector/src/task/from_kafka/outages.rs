@@ -1,6 +1,7 @@
 //! Partitions that cannot be read for a while: a task in an incremental mode goes on with its others, and says so.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use ottla_client::{Error, ErrorKind, TopicPartition};
@@ -16,37 +17,74 @@ const ALL_UNAVAILABLE: Duration = Duration::from_mins(2);
 /// The partitions that cannot be read.
 #[derive(Debug, Default)]
 pub(super) struct Outages {
-    open: HashMap<TopicPartition, Outage>,
+    open: BTreeMap<TopicPartition, Outage>,
+    /// Those that are read again, and how long they were not, if it was said that they cannot be read.
+    over: BTreeMap<TopicPartition, Duration>,
 }
 
 #[derive(Debug)]
 struct Outage {
     since: Instant,
-    said: Instant,
+    said: Option<Instant>,
+    /// The last error.
+    why: String,
+}
+
+/// Partitions of which something is to be said, the first by name.
+#[derive(Debug, PartialEq, Eq)]
+struct Group {
+    first: TopicPartition,
+    others: usize,
+    /// How long it has lasted for the first, in full seconds.
+    seconds: u64,
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.others {
+            0 => write!(out, "{}", self.first),
+            1 => write!(out, "{} and 1 more partition", self.first),
+            others => write!(out, "{} and {others} more partitions", self.first),
+        }
+    }
 }
 
 impl Outages {
     pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+        self.open.is_empty() && self.over.is_empty()
     }
 
-    /// Notes that a partition still cannot be read. Returns since when, if it is time to say so.
-    fn note(&mut self, place: TopicPartition, now: Instant) -> Option<Duration> {
-        let mut is_new = false;
-        let outage = self.open.entry(place).or_insert_with(|| {
-            is_new = true;
-            Outage { since: now, said: now }
-        });
-        if !is_new && now.duration_since(outage.said) < SAID_AGAIN {
-            return None;
+    /// Notes that a partition still cannot be read.
+    fn note(&mut self, place: TopicPartition, why: String, now: Instant) {
+        let outage = self.open.entry(place).or_insert_with(|| Outage { since: now, said: None, why: String::new() });
+        outage.why = why;
+    }
+
+    /// The partitions of which it is time to say that they cannot be read, and why the first cannot.
+    fn due(&mut self, now: Instant) -> Option<(Group, String)> {
+        let is_due = |outage: &Outage| outage.said.is_none_or(|said| now.duration_since(said) >= SAID_AGAIN);
+        let mut due = self.open.iter_mut().filter(|(_, outage)| is_due(outage));
+        let (first, outage) = due.next()?;
+        outage.said = Some(now);
+        let (seconds, why) = (now.duration_since(outage.since).as_secs(), outage.why.clone());
+        let others = due.map(|(_, outage)| outage.said = Some(now)).count();
+        Some((Group { first: first.clone(), others, seconds }, why))
+    }
+
+    /// Notes that a partition is read again.
+    fn ended(&mut self, place: &TopicPartition, now: Instant) {
+        if let Some(outage) = self.open.remove(place)
+            && outage.said.is_some()
+        {
+            self.over.insert(place.clone(), now.duration_since(outage.since));
         }
-        outage.said = now;
-        Some(now.duration_since(outage.since))
     }
 
-    /// Notes that a partition is read again. Returns how long it was not; `None` if it was not noted.
-    fn ended(&mut self, place: &TopicPartition, now: Instant) -> Option<Duration> {
-        Some(now.duration_since(self.open.remove(place)?.since))
+    /// The partitions of which it is to be said that they are read again.
+    fn take_over(&mut self) -> Option<Group> {
+        let mut over = std::mem::take(&mut self.over).into_iter();
+        let (first, lasted) = over.next()?;
+        Some(Group { first, others: over.count(), seconds: lasted.as_secs() })
     }
 
     /// Whether as many partitions as these, all there are, have been unavailable for too long.
@@ -63,26 +101,33 @@ impl FromKafka {
         let may_pass = error.is_retriable() || error.kind() == ErrorKind::UnknownTopic;
         let Some(place) = place.filter(|_| self.skips_unavailable && may_pass) else { return false };
         let now = Instant::now();
-        if let Some(since) = self.outages.note(place.clone(), now) {
-            let since = if since.is_zero() { String::new() } else { format!(" for {} s", since.as_secs()) };
-            self.console
-                .say(&format!("{}: {place} cannot be read{since}; the other partitions go on: {error}", self.name));
-        }
+        self.outages.note(place, error.to_string(), now);
         !self.outages.is_hopeless(self.open, now)
     }
 
     /// Records of a partition came.
     pub(super) fn is_read_again(&mut self, place: &TopicPartition) {
-        if let Some(after) = self.outages.ended(place, Instant::now()) {
-            self.console.say(&format!("{}: {place} is read again, after {} s", self.name, after.as_secs()));
-        }
+        self.outages.ended(place, Instant::now());
     }
 
-    /// Looks for partitions that are read again although no records come.
+    /// Looks for partitions that are read again although no records come, and says what has changed. While a broker cannot be
+    /// reached or does not answer, that is said of its connection ([`crate::outage`]), and its partitions need no line each.
     pub(super) fn look_at_outages(&mut self) {
+        let now = Instant::now();
         let idle = self.outages.open.keys().filter(|place| self.source.consumer.known_end(place).is_some());
         for place in idle.cloned().collect::<Vec<_>>() {
-            self.is_read_again(&place);
+            self.outages.ended(&place, now);
+        }
+        if let Some(group) = self.outages.take_over() {
+            self.console.say(&format!("{}: read again after {} s: {group}", self.name, group.seconds));
+        }
+        if self.source.has_troubles() {
+            return;
+        }
+        if let Some((group, why)) = self.outages.due(now) {
+            let since = if group.seconds == 0 { String::new() } else { format!(" for {} s", group.seconds) };
+            self.console
+                .say(&format!("{}: cannot be read{since}: {group}; the other partitions go on: {why}", self.name));
         }
     }
 }
@@ -91,26 +136,49 @@ impl FromKafka {
 mod tests {
     use super::*;
 
+    fn place(partition: i32) -> TopicPartition {
+        TopicPartition::new("t", partition)
+    }
+
     #[test]
     fn an_outage_is_said_when_it_begins_every_30_s_and_when_it_ends() {
         let (mut outages, start) = (Outages::default(), Instant::now());
-        let place = TopicPartition::new("t", 0);
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(outages.note(place.clone(), start), Some(Duration::ZERO));
-        assert_eq!(outages.note(place.clone(), at(10)), None);
-        assert_eq!(outages.note(place.clone(), at(30)), Some(Duration::from_secs(30)));
-        assert_eq!(outages.note(place.clone(), at(50)), None);
-        assert_eq!(outages.ended(&place, at(55)), Some(Duration::from_secs(55)));
-        assert_eq!(outages.ended(&place, at(56)), None);
+        let group = |others, seconds| Group { first: place(0), others, seconds };
+        outages.note(place(0), "no leader".to_owned(), start);
+        assert_eq!(outages.due(at(0)), Some((group(0, 0), "no leader".to_owned())));
+        outages.note(place(0), "still none".to_owned(), at(10));
+        assert_eq!(outages.due(at(29)), None);
+        assert_eq!(outages.due(at(30)), Some((group(0, 30), "still none".to_owned())));
+        outages.ended(&place(0), at(55));
+        assert!(!outages.is_empty(), "its end is to be said");
+        assert_eq!(outages.take_over(), Some(group(0, 55)));
+        assert!(outages.is_empty() && outages.take_over().is_none());
+    }
+
+    #[test]
+    fn many_partitions_have_one_line_and_what_was_not_said_does_not_end() {
+        let (mut outages, now) = (Outages::default(), Instant::now());
+        for partition in [7, 3, 5] {
+            outages.note(place(partition), "no leader".to_owned(), now);
+        }
+        let (group, _) = outages.due(now).expect("a line");
+        assert_eq!(group.to_string(), "t-3 and 2 more partitions");
+        assert_eq!(outages.due(now), None);
+        outages.note(place(9), "no leader".to_owned(), now);
+        for partition in [3, 5, 7, 9] {
+            outages.ended(&place(partition), now);
+        }
+        assert_eq!(outages.take_over().map(|group| group.others), Some(2), "of the fourth nothing was said");
     }
 
     #[test]
     fn only_all_partitions_together_end_the_task() {
         let (mut outages, start) = (Outages::default(), Instant::now());
         let late = start + ALL_UNAVAILABLE;
-        outages.note(TopicPartition::new("t", 0), start);
+        outages.note(place(0), String::new(), start);
         assert!(!outages.is_hopeless(2, late), "one of two can be read");
-        outages.note(TopicPartition::new("t", 1), start + Duration::from_secs(1));
+        outages.note(place(1), String::new(), start + Duration::from_secs(1));
         assert!(!outages.is_hopeless(2, late), "not for long enough");
         assert!(outages.is_hopeless(2, late + Duration::from_secs(1)));
     }
