@@ -125,9 +125,7 @@ impl Client {
     /// Every topic that the user may see, sorted by name.
     pub async fn topics(&self) -> Result<Vec<Topic>, Error> {
         let metadata = self.cluster.refresh_all().await?;
-        let mut topics: Vec<_> = metadata.topics.values().map(|topic| Topic::new(topic)).collect();
-        topics.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        Ok(topics)
+        Ok(metadata.topics.iter().map(|topic| Topic::new(topic)).collect())
     }
 
     /// A topic, freshly asked for; `None` if there is none of this name. Never creates it, however the brokers are set.
@@ -214,12 +212,12 @@ fn check_produce(compression: Compression, offered: Option<(i16, i16)>, broker: 
 
 impl Topic {
     fn new(info: &TopicInfo) -> Self {
-        let partition = |partition: &crate::core::metadata::PartitionInfo| Partition {
+        let partition = |partition: crate::core::metadata::PartitionInfo<'_>| Partition {
             id: partition.id,
             leader: partition.leader.map(|leader| leader.0),
             leader_epoch: partition.leader_epoch,
-            replicas: partition.replicas.clone(),
-            isr: partition.isr.clone(),
+            replicas: partition.replicas.to_vec(),
+            isr: partition.isr.to_vec(),
         };
         let partitions = info.partitions.iter().map(partition).collect();
         Self { name: info.name.clone(), internal: info.internal, partitions }

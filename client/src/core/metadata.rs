@@ -1,24 +1,36 @@
 //! Who leads what: the cluster as it was last heard of, when to ask again, and which answers are too old to believe.
 
+mod answer;
+mod partitions;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ottla_protocol::ErrorCode;
-use ottla_protocol::messages::{MetadataResponse, MetadataResponsePartition, MetadataResponseTopic};
+
+pub(crate) use answer::Answer;
+pub(crate) use partitions::{PartitionInfo, Partitions};
 
 use super::backoff::Backoff;
 use crate::TopicPartition;
 use crate::config::Server;
-use crate::core::peer_text::{is_printable, printable};
+use crate::core::peer_text::printable;
 
 /// After this many answers in a row with a lower leader epoch the lower one is believed: the topic was deleted and made
 /// anew, which Metadata up to v9 cannot say otherwise (topic ids came with KIP-516).
 const REWINDS_BELIEVED: u32 = 5;
 
+/// How many partitions [`Changes`] names: an answer may be of millions.
+const MOST_NAMED: usize = 100;
+
+/// Of how many partitions at most lower epochs are counted at a time. Of more, which only a broken peer has, some are believed
+/// later.
+const MOST_REWINDS: usize = 10_000;
+
 /// A broker's id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct NodeId(pub(crate) i32);
 
 impl fmt::Display for NodeId {
@@ -40,17 +52,6 @@ impl fmt::Display for Node {
     }
 }
 
-/// A partition as it was last heard of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PartitionInfo {
-    pub(crate) id: i32,
-    pub(crate) leader: Option<NodeId>,
-    /// Rises with each election; `None` from brokers that do not tell (below Metadata v7).
-    pub(crate) leader_epoch: Option<i32>,
-    pub(crate) replicas: Vec<i32>,
-    pub(crate) isr: Vec<i32>,
-}
-
 /// A topic as it was last heard of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TopicInfo {
@@ -58,14 +59,12 @@ pub(crate) struct TopicInfo {
     pub(crate) internal: bool,
     /// What the broker said of the topic as a whole, if it was not all right; `partitions` may be empty then.
     pub(crate) error: Option<ErrorCode>,
-    /// Sorted by id.
-    pub(crate) partitions: Vec<PartitionInfo>,
+    pub(crate) partitions: Partitions,
 }
 
 impl TopicInfo {
-    pub(crate) fn partition(&self, id: i32) -> Option<&PartitionInfo> {
-        let found = self.partitions.binary_search_by_key(&id, |partition| partition.id).ok()?;
-        self.partitions.get(found)
+    pub(crate) fn partition(&self, id: i32) -> Option<PartitionInfo<'_>> {
+        self.partitions.get(id)
     }
 
     /// Whether every partition has a leader.
@@ -80,7 +79,8 @@ pub(crate) struct Metadata {
     pub(crate) cluster_id: Option<String>,
     pub(crate) controller: Option<NodeId>,
     pub(crate) nodes: BTreeMap<NodeId, Node>,
-    pub(crate) topics: HashMap<Arc<str>, Arc<TopicInfo>>,
+    /// Sorted by name: a list takes less memory than a map, and an answer becomes it without a copy.
+    pub(crate) topics: Vec<Arc<TopicInfo>>,
 }
 
 impl Metadata {
@@ -89,7 +89,8 @@ impl Metadata {
     }
 
     pub(crate) fn topic(&self, name: &str) -> Option<&Arc<TopicInfo>> {
-        self.topics.get(name)
+        let found = self.topics.binary_search_by(|topic| (*topic.name).cmp(name)).ok()?;
+        self.topics.get(found)
     }
 
     /// The partition's leader, if it has one and that one is reachable from here.
@@ -125,14 +126,10 @@ pub(crate) enum Silence {
 }
 
 impl Silence {
-    pub(crate) fn of(scope: &Scope, answer: &MetadataResponse) -> Self {
-        let missing = |topic: &&MetadataResponseTopic| topic.error_code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
-        if answer.topics.iter().any(|topic| topic.error_code.is_ok()) {
-            return Self::Believed;
-        }
-        let present = answer.topics.len() - answer.topics.iter().filter(missing).count();
+    pub(crate) fn of(scope: &Scope, answer: &Answer) -> Self {
         match scope {
-            Scope::Named(names) if present >= names.len() => Self::None,
+            _ if answer.knows_topics => Self::Believed,
+            Scope::Named(names) if answer.present >= names.len() => Self::None,
             Scope::Named(_) => Self::AskForAll,
             Scope::All => Self::Doubtful,
         }
@@ -158,9 +155,9 @@ pub(crate) enum Malformed {
 pub(crate) struct Changes {
     /// Whether the snapshot is another one now.
     pub(crate) changed: bool,
-    /// Partitions known before that have another leader now.
+    /// Partitions known before that have another leader now, up to [`MOST_NAMED`].
     pub(crate) moves: Vec<TopicPartition>,
-    /// Partitions whose news were older than what is known.
+    /// Partitions whose news were older than what is known, up to [`MOST_NAMED`].
     pub(crate) stale: Vec<TopicPartition>,
     /// The first topic that was left out since its name, here fit to be shown, steers a terminal or hides. No Kafka has such.
     pub(crate) unprintable: Option<String>,
@@ -254,45 +251,15 @@ impl Tracker {
     }
 
     /// Takes an answer.
-    pub(crate) fn succeed(
-        &mut self,
-        now: Instant,
-        scope: &Scope,
-        answer: &MetadataResponse,
-    ) -> Result<Changes, Malformed> {
-        let nodes = nodes(answer)?;
-        if nodes.is_empty() {
-            return Err(Malformed::NoBroker);
-        }
-        let mut changes = Changes::default();
-        let mut topics = match scope {
-            Scope::All => HashMap::with_capacity(answer.topics.len()),
-            Scope::Named(_) => self.snapshot.topics.clone(),
-        };
-        let mut missing = match scope {
-            Scope::All => BTreeSet::new(),
-            Scope::Named(names) => names.clone(),
-        };
-        for topic in &answer.topics {
-            if !is_printable(&topic.name) {
-                changes.unprintable.get_or_insert_with(|| printable(&topic.name));
-                continue;
-            }
-            if topic.error_code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION || self.says_nothing(topic) {
-                continue;
-            }
-            missing.remove(topic.name.as_str());
-            let info = self.topic(topic, &mut changes)?;
-            topics.insert(info.name.clone(), Arc::new(info));
-        }
-        for name in missing {
-            topics.remove(&name);
-        }
-        self.rewinds.retain(|place, _| topics.contains_key(&place.topic));
-        let cluster_id = answer.cluster_id.as_deref().map(printable);
-        let cluster_id = cluster_id.or_else(|| self.snapshot.cluster_id.clone());
-        let controller = nodes.contains_key(&NodeId(answer.controller_id)).then_some(NodeId(answer.controller_id));
+    pub(crate) fn succeed(&mut self, now: Instant, scope: &Scope, answer: Answer) -> Result<Changes, Malformed> {
+        let mut answer = answer;
+        let nodes = answer.take_nodes()?;
+        let mut changes = Changes { unprintable: answer.unprintable, ..Changes::default() };
+        let topics = self.topics(scope, answer.topics, &mut changes);
+        let cluster_id = answer.cluster_id.or_else(|| self.snapshot.cluster_id.clone());
+        let controller = nodes.contains_key(&answer.controller).then_some(answer.controller);
         let next = Metadata { cluster_id, controller, nodes, topics };
+        self.rewinds.retain(|place, _| next.topic(&place.topic).is_some());
         if *self.snapshot != next {
             changes.changed = true;
             self.snapshot = Arc::new(next);
@@ -306,87 +273,96 @@ impl Tracker {
         Ok(changes)
     }
 
+    /// The topics that are known after an answer that speaks of `heard`, in which it merges what was known.
+    fn topics(&mut self, scope: &Scope, heard: Vec<Arc<TopicInfo>>, changes: &mut Changes) -> Vec<Arc<TopicInfo>> {
+        let mut topics = heard;
+        topics.retain_mut(|topic| {
+            // Nobody asked for the others; a peer that sends other ones each time would make the snapshot grow.
+            let asked = match scope {
+                Scope::All => true,
+                Scope::Named(names) => names.contains(&topic.name),
+            };
+            let told = asked && !self.says_nothing(topic);
+            if told {
+                self.merge(topic, changes);
+            }
+            told
+        });
+        if let Scope::Named(names) = scope {
+            topics.extend(self.snapshot.topics.iter().filter(|topic| !names.contains(&topic.name)).cloned());
+        }
+        if !topics.is_sorted_by(|a, b| a.name < b.name) {
+            topics.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+            topics.dedup_by(|a, b| a.name == b.name);
+        }
+        topics
+    }
+
     /// A topic without partitions that nobody asked for. Brokers send none; a peer that sends millions of them would make the
     /// snapshot many times as large as its answer.
-    fn says_nothing(&self, topic: &MetadataResponseTopic) -> bool {
+    fn says_nothing(&self, topic: &TopicInfo) -> bool {
         topic.partitions.is_empty()
-            && !self.interest.contains(topic.name.as_str())
+            && !self.interest.contains(&topic.name)
             && self.snapshot.topic(&topic.name).is_none()
     }
 
     /// One topic's news, merged with what is known of it.
-    fn topic(&mut self, news: &MetadataResponseTopic, changes: &mut Changes) -> Result<TopicInfo, Malformed> {
-        let known = self.snapshot.topic(&news.name).cloned();
-        let name = known.as_ref().map_or_else(|| Arc::from(news.name.as_str()), |known| known.name.clone());
-        if !news.error_code.is_ok() {
-            // A topic that is being made or elected again keeps the partitions it had.
-            let partitions = match known {
-                Some(known) if news.error_code.is_retriable() => known.partitions.clone(),
-                _ => Vec::new(),
-            };
-            return Ok(TopicInfo { name, internal: news.is_internal, error: Some(news.error_code), partitions });
+    fn merge(&mut self, topic: &mut Arc<TopicInfo>, changes: &mut Changes) {
+        let Some(known) = self.snapshot.topic(&topic.name).cloned() else { return };
+        if let Some(news) = Arc::get_mut(topic) {
+            news.name = known.name.clone();
+            match news.error {
+                // A topic that is being made or elected again keeps the partitions it had.
+                Some(error) if error.is_retriable() => news.partitions = known.partitions.clone(),
+                Some(_) => {}
+                None => self.merge_partitions(&known, news, changes),
+            }
         }
-        let mut partitions = Vec::with_capacity(news.partitions.len());
-        for partition in &news.partitions {
-            let place = TopicPartition { topic: name.clone(), partition: partition.partition_index };
-            let before = known.as_ref().and_then(|known| known.partition(partition.partition_index));
-            partitions.push(self.partition(place, before, partition, changes));
-        }
-        partitions.sort_unstable_by_key(|partition| partition.id);
-        let twice = partitions.windows(2).find_map(|pair| match pair {
-            [a, b] if a.id == b.id => Some(a.id),
-            _ => None,
-        });
-        let negative = partitions.first().map(|first| first.id).filter(|id| *id < 0);
-        match twice.or(negative) {
-            Some(partition) => Err(Malformed::Partition { topic: news.name.clone(), partition }),
-            None => Ok(TopicInfo { name, internal: news.is_internal, error: None, partitions }),
+        if *topic == known {
+            // The old one stays, so that what is unchanged is in memory once.
+            *topic = known;
         }
     }
 
-    /// One partition's news, unless they are older than what is known (KIP-320, `Metadata.updateLastSeenEpoch`).
-    fn partition(
-        &mut self,
-        place: TopicPartition,
-        before: Option<&PartitionInfo>,
-        news: &MetadataResponsePartition,
-        changes: &mut Changes,
-    ) -> PartitionInfo {
-        let leader_epoch = (news.leader_epoch >= 0).then_some(news.leader_epoch);
-        if let (Some(before), Some(epoch)) = (before, leader_epoch)
-            && before.leader_epoch.is_some_and(|known| epoch < known)
-        {
-            let rewinds = self.rewinds.entry(place.clone()).or_default();
-            *rewinds += 1;
-            if *rewinds < REWINDS_BELIEVED {
-                changes.stale.push(place);
-                return before.clone();
+    /// The partitions' news, except where they are older than what is known (KIP-320, `Metadata.updateLastSeenEpoch`).
+    fn merge_partitions(&mut self, known: &TopicInfo, news: &mut TopicInfo, changes: &mut Changes) {
+        if self.rewinds.is_empty() && news.partitions == known.partitions {
+            return;
+        }
+        for before in known.partitions.iter() {
+            let Some(now) = news.partition(before.id) else { continue };
+            let place = || TopicPartition { topic: known.name.clone(), partition: before.id };
+            let older = now.leader_epoch.zip(before.leader_epoch).is_some_and(|(now, before)| now < before);
+            if older && self.rewinds(place()) < REWINDS_BELIEVED {
+                name(&mut changes.stale, place);
+                news.partitions.set_leader(before.id, before.leader, before.leader_epoch);
+                continue;
+            }
+            if !self.rewinds.is_empty() {
+                self.rewinds.remove(&place());
+            }
+            if before.leader != now.leader {
+                name(&mut changes.moves, place);
             }
         }
-        self.rewinds.remove(&place);
-        let leader = (news.leader_id >= 0).then_some(NodeId(news.leader_id));
-        if before.is_some_and(|before| before.leader != leader) {
-            changes.moves.push(place);
+    }
+
+    /// How many answers in a row named a lower leader epoch of this partition, with this one.
+    fn rewinds(&mut self, place: TopicPartition) -> u32 {
+        if self.rewinds.len() >= MOST_REWINDS && !self.rewinds.contains_key(&place) {
+            return 0;
         }
-        PartitionInfo {
-            id: news.partition_index,
-            leader,
-            leader_epoch,
-            replicas: news.replica_nodes.clone(),
-            isr: news.isr_nodes.clone(),
-        }
+        let rewinds = self.rewinds.entry(place).or_default();
+        *rewinds += 1;
+        *rewinds
     }
 }
 
-fn nodes(answer: &MetadataResponse) -> Result<BTreeMap<NodeId, Node>, Malformed> {
-    let node = |broker: &ottla_protocol::messages::MetadataResponseBroker| {
-        let port = u16::try_from(broker.port).ok().filter(|port| *port > 0);
-        let port = port.ok_or(Malformed::Port { node: broker.node_id, port: broker.port })?;
-        let id = NodeId(broker.node_id);
-        let server = host(&broker.host, port, || format!("broker {}", broker.node_id))?;
-        Ok((id, Node { id, server }))
-    };
-    answer.brokers.iter().map(node).collect()
+/// Adds a partition to a list that stays short.
+fn name(list: &mut Vec<TopicPartition>, place: impl FnOnce() -> TopicPartition) {
+    if list.len() < MOST_NAMED {
+        list.push(place());
+    }
 }
 
 /// A server by what a peer says. Its host has the characters that `advertised.listeners` may have, or it is not one.
@@ -398,5 +374,7 @@ pub(crate) fn host(host: &str, port: u16, who: impl Fn() -> String) -> Result<Se
     Ok(Server::new(host, port))
 }
 
+#[cfg(test)]
+mod memory_tests;
 #[cfg(test)]
 mod tests;

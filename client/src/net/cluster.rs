@@ -12,7 +12,7 @@ use ottla_protocol::{ApiKey, CoordinatorType, ErrorCode};
 use tokio::sync::{Notify, watch};
 
 use super::Lane;
-use super::connection::Connection;
+use super::connection::{Connection, Read};
 use super::pool::{Abort, Pool, Target, Trouble};
 use super::retry::Retry;
 use crate::TopicPartition;
@@ -444,10 +444,22 @@ async fn ask_on<R: Request>(
     make: impl Fn(i16) -> R,
     deadline: Instant,
 ) -> Result<(i16, R::Response), Error> {
+    ask_reading(connection, versions, make, deadline, R::Response::read).await
+}
+
+/// The same, with a way of its own to read the answer.
+async fn ask_reading<R: Request, M>(
+    connection: &Arc<Connection>,
+    versions: RangeInclusive<i16>,
+    make: impl Fn(i16) -> R,
+    deadline: Instant,
+    read: Read<M>,
+) -> Result<(i16, M), Error> {
     let version = connection.version_for(R::KEY, versions)?;
     let request = make(version);
     let left = || deadline.saturating_duration_since(Instant::now());
-    let Ok(pending) = tokio::time::timeout(left(), connection.submit_as(version, &request, left())).await else {
+    let pending = tokio::time::timeout(left(), connection.submit_reading(version, &request, left(), read)).await;
+    let Ok(pending) = pending else {
         let message = "too many requests are waiting for this broker already";
         return Err(Error::new(ErrorKind::Timeout, message).in_api(R::KEY).on_broker(connection.peer().clone()));
     };

@@ -8,7 +8,6 @@ mod renewal;
 mod tasks;
 
 use std::future::Future;
-use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +20,7 @@ use ottla_protocol::ApiKey;
 use ottla_protocol::frame::{self, Frame};
 use ottla_protocol::header::split_correlation_id;
 use ottla_protocol::messages::{Message, Request};
+use ottla_protocol::wire::DecodeError;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::connect::Established;
@@ -203,6 +203,17 @@ impl Connection {
         request: &R,
         timeout: Duration,
     ) -> Result<Pending<R::Response>, Error> {
+        self.submit_reading(version, request, timeout, R::Response::read).await
+    }
+
+    /// The same, with a way of its own to read the answer.
+    pub(crate) async fn submit_reading<R: Request, M>(
+        self: &Arc<Self>,
+        version: i16,
+        request: &R,
+        timeout: Duration,
+        read: Read<M>,
+    ) -> Result<Pending<M>, Error> {
         let slot = self.slot(R::KEY).await?;
         let (answer, receiver) = oneshot::channel();
         self.shared.enqueue(R::KEY, |state, client_id| {
@@ -212,7 +223,7 @@ impl Connection {
             let asker = Asker { answer, slot: Some(slot) };
             Ok(Queued { frame, waiter: Waiter::Answer(Asked { id, api: R::KEY, version, deadline, asker }) })
         })?;
-        Ok(Pending { connection: self.clone(), receiver, version, _message: PhantomData })
+        Ok(Pending { connection: self.clone(), receiver, api: R::KEY, version, read })
     }
 
     /// Sends what has no answer (Produce with acks 0). Returns when the socket has taken it.
@@ -254,11 +265,15 @@ fn unencodable(error: ottla_protocol::wire::EncodeError) -> Error {
 pub(crate) struct Pending<M> {
     connection: Arc<Connection>,
     receiver: oneshot::Receiver<Result<Bytes, Error>>,
+    api: ApiKey,
     version: i16,
-    _message: PhantomData<fn() -> M>,
+    read: Read<M>,
 }
 
-impl<M: Message> Future for Pending<M> {
+/// How an answer's body of a version is read.
+pub(crate) type Read<M> = fn(i16, Bytes) -> Result<M, DecodeError>;
+
+impl<M> Future for Pending<M> {
     type Output = Result<M, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -269,14 +284,14 @@ impl<M: Message> Future for Pending<M> {
             Err(_) => Err(shared.why_closed().written_maybe(true)),
         };
         let message = result.and_then(|body| {
-            M::read(self.version, body).map_err(|e| {
+            (self.read)(self.version, body).map_err(|e| {
                 let error = Error::new(ErrorKind::Protocol, e.to_string()).written_maybe(true).with_source(e);
                 // What else such a peer says cannot be believed either.
                 shared.close(&error);
                 error
             })
         });
-        Poll::Ready(message.map_err(|e| e.in_api(M::KEY).on_broker(shared.peer.clone())))
+        Poll::Ready(message.map_err(|e| e.in_api(self.api).on_broker(shared.peer.clone())))
     }
 }
 

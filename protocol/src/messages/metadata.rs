@@ -1,5 +1,9 @@
 //! Metadata (3): brokers, topics, partition leaders.
 
+mod visit;
+
+pub use visit::MetadataVisitor;
+
 use crate::ErrorCode;
 use crate::wire::macros::messages;
 

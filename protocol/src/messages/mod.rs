@@ -105,16 +105,7 @@ pub trait Message: Wire + Debug + Clone + Default + PartialEq + Send + Sync + 's
 
     /// Reads a whole body. Bytes left over are an error: they mean that the two sides do not agree on the layout.
     fn read(version: i16, body: Bytes) -> Result<Self, DecodeError> {
-        let (min, max) = (*Self::VERSIONS.start(), *Self::VERSIONS.end());
-        let mut input = Reader::new(version, body);
-        if !Self::VERSIONS.contains(&version) {
-            return Err(input.fail(DecodeErrorKind::NoSuchVersion { min, max }).in_message(Self::NAME));
-        }
-        let message = Self::decode(&mut input).map_err(|e| e.in_message(Self::NAME))?;
-        match input.left() {
-            0 => Ok(message),
-            left => Err(input.fail(DecodeErrorKind::Trailing(left)).in_message(Self::NAME)),
-        }
+        read_by(version, body, Self::decode)
     }
 
     /// Appends the body. The writer's version decides the layout.
@@ -131,6 +122,24 @@ pub trait Message: Wire + Debug + Clone + Default + PartialEq + Send + Sync + 's
         let mut out = Writer::new(version);
         self.write_to(&mut out)?;
         Ok(out.into_chunks())
+    }
+}
+
+/// Reads a whole body by `decode`.
+fn read_by<M: Message>(
+    version: i16,
+    body: Bytes,
+    decode: impl FnOnce(&mut Reader) -> Result<M, DecodeError>,
+) -> Result<M, DecodeError> {
+    let (min, max) = (*M::VERSIONS.start(), *M::VERSIONS.end());
+    let mut input = Reader::new(version, body);
+    if !M::VERSIONS.contains(&version) {
+        return Err(input.fail(DecodeErrorKind::NoSuchVersion { min, max }).in_message(M::NAME));
+    }
+    let message = decode(&mut input).map_err(|e| e.in_message(M::NAME))?;
+    match input.left() {
+        0 => Ok(message),
+        left => Err(input.fail(DecodeErrorKind::Trailing(left)).in_message(M::NAME)),
     }
 }
 

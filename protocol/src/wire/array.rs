@@ -48,7 +48,7 @@ impl<T: Wire> Nullable for Vec<T> {
 }
 
 /// Takes a count, refusing one that the rest of the frame cannot hold. -1 is null.
-pub(super) fn take_count(input: &mut Reader) -> Result<Option<usize>, DecodeError> {
+pub(crate) fn take_count(input: &mut Reader) -> Result<Option<usize>, DecodeError> {
     let count = match i32::decode(input)? {
         -1 => return Ok(None),
         count if count < 0 => return Err(input.fail(DecodeErrorKind::NegativeLength(count))),

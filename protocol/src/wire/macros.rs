@@ -87,6 +87,23 @@ macro_rules! messages {
             }
         }
 
+        impl $name {
+            /// Reads the fields as `fields` says.
+            #[allow(unused_variables, reason = "a message may have no field")]
+            #[inline]
+            pub(crate) fn decode_by(
+                input: &mut $crate::wire::Reader,
+                fields: &mut impl $crate::wire::macros::ReadFields,
+            ) -> Result<Self, $crate::wire::DecodeError> {
+                Ok(Self { $($field: fields.field(
+                    input,
+                    const { $crate::wire::macros::gate!($($($gate)*)?) },
+                    stringify!($field),
+                    || $crate::wire::macros::default_of!($($default)?),
+                )?,)* })
+            }
+        }
+
         impl $crate::wire::Wire for $name {
             const SHAPE: $crate::wire::Shape = $crate::wire::Shape::Struct(&$crate::wire::StructShape {
                 name: stringify!($name),
@@ -110,14 +127,8 @@ macro_rules! messages {
                 Ok(())
             }
 
-            #[allow(unused_variables, reason = "a message may have no field")]
             fn decode(input: &mut $crate::wire::Reader) -> Result<Self, $crate::wire::DecodeError> {
-                Ok(Self { $($field: $crate::wire::macros::decode_field(
-                    input,
-                    const { $crate::wire::macros::gate!($($($gate)*)?) },
-                    stringify!($field),
-                    || $crate::wire::macros::default_of!($($default)?),
-                )?,)* })
+                Self::decode_by(input, &mut $crate::wire::macros::Whole)
             }
 
             #[allow(unused_mut, unused_variables, reason = "a message may have no field")]
@@ -159,6 +170,26 @@ pub(crate) fn encode_field<T: Wire + PartialEq>(
     }
     Ok(())
 }
+
+/// How the fields of a struct are read: a visitor reads some of them its own way, and the rest as declared.
+pub(crate) trait ReadFields {
+    /// Reads a field if the version has it, else gives its default.
+    #[inline]
+    fn field<T: Wire>(
+        &mut self,
+        input: &mut Reader,
+        gate: Gate,
+        name: &'static str,
+        default: impl FnOnce() -> T,
+    ) -> Result<T, DecodeError> {
+        decode_field(input, gate, name, default)
+    }
+}
+
+/// Reads every field into the struct.
+pub(crate) struct Whole;
+
+impl ReadFields for Whole {}
 
 /// Reads a field if the version has it, else gives its default.
 #[inline]

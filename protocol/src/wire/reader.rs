@@ -29,8 +29,26 @@ pub struct Reader {
 impl Reader {
     /// Reads `input` as a body of this version.
     pub fn new(version: i16, input: Bytes) -> Self {
-        let memory_left = input.len().saturating_mul(MEMORY_PER_BYTE).saturating_add(MEMORY_ON_TOP);
+        let memory_left = memory_for(&input);
         Self { input, at: 0, version, memory_left }
+    }
+
+    /// Reads what is dropped again when `read` returns, while `held` bytes of memory are taken by others: together they may
+    /// take what a body of this size may, and afterwards only the others count.
+    pub(crate) fn lend<T>(
+        &mut self,
+        held: usize,
+        read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<T, DecodeError> {
+        let before = std::mem::replace(&mut self.memory_left, memory_for(&self.input).saturating_sub(held));
+        let result = read(self);
+        self.memory_left = before;
+        result
+    }
+
+    /// How many more bytes of memory what is decoded may take.
+    pub(crate) fn memory_left(&self) -> usize {
+        self.memory_left
     }
 
     /// The version that the gates are asked for.
@@ -106,6 +124,11 @@ impl Reader {
     pub fn fail(&self, kind: DecodeErrorKind) -> DecodeError {
         DecodeError(Box::new(Place { message: "", version: self.version, path: Vec::new(), offset: self.at, kind }))
     }
+}
+
+/// How many bytes of memory a body may take.
+fn memory_for(body: &Bytes) -> usize {
+    body.len().saturating_mul(MEMORY_PER_BYTE).saturating_add(MEMORY_ON_TOP)
 }
 
 /// Bytes that are not what they should be: where, and why. Always the peer's fault.

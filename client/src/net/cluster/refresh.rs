@@ -5,11 +5,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use ottla_protocol::ApiKey;
-use ottla_protocol::messages::{Message, MetadataRequest, MetadataRequestTopic, MetadataResponse};
+use ottla_protocol::messages::{Message, MetadataRequest, MetadataRequestTopic};
 
-use super::{Core, Round, ask_on};
+use super::{Core, Round, ask_reading};
 use crate::config::Server;
-use crate::core::metadata::{Malformed, Scope, Silence};
+use crate::core::metadata::{Answer, Malformed, Scope, Silence};
 use crate::error::{Error, ErrorKind};
 use crate::net::Lane;
 use crate::net::connection::Connection;
@@ -98,7 +98,7 @@ impl Core {
         let mut tracking = self.tracking();
         let changes = tracking
             .tracker
-            .succeed(Instant::now(), scope, &answer)
+            .succeed(Instant::now(), scope, answer)
             .map_err(|e| refused(&e).in_api(ApiKey::METADATA).on_broker(connection.peer().clone()))?;
         for place in &changes.moves {
             tracing::debug!(%place, "the leader has moved");
@@ -121,18 +121,19 @@ impl Core {
         &self,
         connection: &Arc<Connection>,
         scope: &'s Scope,
-    ) -> Result<(&'s Scope, MetadataResponse), Error> {
+    ) -> Result<(&'s Scope, Answer), Error> {
         let mut scope = scope;
         let longest = LONGEST_DOUBT.min(self.options.api_timeout / 4);
         loop {
             let deadline = Instant::now() + self.options.request_timeout;
             let make = |version| metadata_request(version, scope);
-            let (version, answer) = ask_on(connection, MetadataRequest::VERSIONS, make, deadline).await?;
+            let (version, answer) =
+                ask_reading(connection, MetadataRequest::VERSIONS, make, deadline, Answer::read).await?;
             if names_may_create(version) {
                 scope = &Scope::All;
             }
             match Silence::of(scope, &answer) {
-                _ if answer.brokers.is_empty() || connection.knows_topics() => return Ok((scope, answer)),
+                _ if answer.lists_no_broker() || connection.knows_topics() => return Ok((scope, answer)),
                 Silence::None => return Ok((scope, answer)),
                 Silence::AskForAll => scope = &Scope::All,
                 Silence::Doubtful if connection.lists_no_topic_since().elapsed() < longest => {
