@@ -33,6 +33,29 @@ async fn one_bad_record_of_a_thousand_is_the_only_one_that_fails() {
 }
 
 #[tokio::test]
+async fn of_records_that_are_good_and_bad_in_turn_each_good_one_is_written_in_order() {
+    for idempotent in [true, false] {
+        let broker = broker(1, 1).await;
+        let (_producer, topic) = producing(&broker, ProducerOptions { idempotent, ..quick() }).await;
+        broker.inject(Fault::refuse_records_with("bad", INVALID_RECORD));
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for number in 0..500 {
+            good.extend(send_numbers(&topic, 0, number..number + 1).await);
+            bad.push(topic.send(to(0, b"bad")).await.unwrap());
+        }
+        for (offset, delivery) in (0..).zip(good) {
+            assert_eq!(within(delivery).await.unwrap().offset, Some(offset));
+        }
+        for delivery in bad {
+            assert_eq!(within(delivery).await.unwrap_err().code(), Some(INVALID_RECORD));
+        }
+        assert_eq!(log(&broker, 0), numbers(0..500));
+        let requests = broker.requests(ApiKey::PRODUCE);
+        assert!(requests <= 5 * 1000, "{requests} requests");
+    }
+}
+
+#[tokio::test]
 async fn a_topic_of_an_old_format_is_written_without_numbers_and_says_so() {
     let broker = broker(1, 1).await;
     let (_producer, topic) = producing(&broker, ProducerOptions { batch_bytes: 512, ..quick() }).await;

@@ -62,7 +62,7 @@ pub(crate) struct Limits {
     pub(crate) linger: Duration,
     /// At this many uncompressed bytes a batch is sealed. A larger record gets a batch of its own.
     pub(crate) batch_bytes: usize,
-    /// From a batch's first record to its end.
+    /// From a batch's first record, or the last time that a batch before it was halved, to its end.
     pub(crate) delivery_timeout: Duration,
     /// Before a batch is sent again, after the first failure.
     pub(crate) retry_backoff: Duration,
@@ -92,6 +92,9 @@ pub(crate) struct PartitionQueue {
     trouble: Option<QueueTrouble>,
     /// CORRUPT_MESSAGE was a record's fault before, so it is not tried again first.
     corrupt_by_record: bool,
+    /// When a refused batch was halved last: the search for a record at fault goes on, and no batch is given up for the time
+    /// that it takes.
+    halved: Option<Instant>,
     /// The first batch that failed and why: nothing after it is sent. Only with [`Limits::stop_at_failure`].
     stopped: Option<(Order, Error)>,
     next_number: u64,
@@ -202,6 +205,7 @@ impl PartitionQueue {
             backoff: Backoff::new(limits.retry_backoff, limits.retry_backoff_max),
             trouble: None,
             corrupt_by_record: false,
+            halved: None,
             stopped: None,
             next_number: 0,
             batch_bytes: limits.batch_bytes,
@@ -275,7 +279,7 @@ impl PartitionQueue {
             return Some(self.paused_until.map_or(due, |until| due.max(until)));
         }
         // What is under way will end, and then this is asked again.
-        self.in_flight.is_empty().then(|| created + self.limits.delivery_timeout)
+        self.in_flight.is_empty().then(|| self.deadline(created))
     }
 
     fn head_created(&self) -> Option<Instant> {
@@ -373,6 +377,7 @@ impl PartitionQueue {
             && self.is_to_be_split(&mut batch, *code)
         {
             batch.last_error = Some(error.clone());
+            self.halved = Some(now);
             self.recovered();
             return Completion::Split(batch);
         }
@@ -450,6 +455,9 @@ impl PartitionQueue {
             let standing = batch.standing(true);
             return match lineage.refused(standing, code, log_start_offset, first) {
                 Verdict::Written => self.acknowledged(batch, None),
+                // It was in flight behind a batch that was refused. It is sent again once it is the first, without a delay:
+                // that would be one for each record at fault.
+                Verdict::Retry if !first => self.repeat(batch, error, when.now),
                 Verdict::Retry => self.retry(batch, error, when),
                 Verdict::Fail => self.give_up(batch, error),
             };
@@ -584,7 +592,12 @@ impl PartitionQueue {
     }
 
     fn is_expired(&self, created: Instant, now: Instant) -> bool {
-        created + self.limits.delivery_timeout <= now
+        self.deadline(created) <= now
+    }
+
+    /// When a batch of this age is given up.
+    fn deadline(&self, created: Instant) -> Instant {
+        self.halved.map_or(created, |halved| created.max(halved)) + self.limits.delivery_timeout
     }
 
     fn timed_out(&self, batch: &Batch, why: Option<&Error>) -> Error {

@@ -78,6 +78,75 @@ fn of_a_batch_with_a_refused_record_only_that_record_fails() {
     }
 }
 
+/// A broker far away: each answer takes [`Far::WAY`], it has up to five requests at a time, and refuses numbers that do not
+/// follow each other.
+struct Far {
+    picky: Picky,
+    idempotent: bool,
+    /// How often it was asked and waited for.
+    rounds: u32,
+}
+
+impl Far {
+    const WAY: Duration = Duration::from_millis(100);
+
+    fn serve(&mut self, rig: &mut Rig) {
+        loop {
+            let batches: Vec<_> = std::iter::from_fn(|| rig.drain()).collect();
+            if batches.is_empty() {
+                let Some(due) = rig.queue.due() else { return };
+                rig.now = rig.now.max(due);
+                rig.queue.expire(rig.now, None).into_iter().for_each(|finished| drop(finished.deliver()));
+                continue;
+            }
+            rig.now += Self::WAY;
+            self.rounds += 1;
+            batches.into_iter().for_each(|batch| self.answer(rig, batch));
+        }
+    }
+
+    fn answer(&mut self, rig: &mut Rig, mut batch: Batch) {
+        self.picky.requests += 1;
+        let values = values(&mut batch);
+        if self.idempotent && batch.stamp.unwrap().base_sequence != self.picky.next {
+            rig.refuse(batch, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+        } else if values.iter().any(|value| self.picky.bad.contains(&value.parse().unwrap())) {
+            rig.refuse(batch, self.picky.code);
+        } else {
+            self.picky.next += batch.count();
+            let base_offset = self.picky.log.len() as i64;
+            self.picky.log.extend(values);
+            rig.acknowledge(batch, base_offset);
+        }
+    }
+}
+
+#[test]
+fn of_a_batch_in_which_every_second_record_is_bad_the_others_are_written_however_long_the_search_takes() {
+    const COUNT: u32 = 4000;
+    let bad: Vec<u32> = (0..COUNT).filter(|number| number % 2 == 1).collect();
+    let bad: &'static [u32] = bad.leak();
+    for (idempotent, code) in [(true, INVALID_RECORD), (false, INVALID_RECORD), (true, ErrorCode::CORRUPT_MESSAGE)] {
+        let mut rig = if idempotent { Rig::running() } else { Rig::new(false, 1 << 20) };
+        let began = rig.now;
+        let tickets = send_numbers(&mut rig, COUNT, 1000);
+        let mut far = Far { picky: Picky::new(bad, code), idempotent, rounds: 0 };
+        far.serve(&mut rig);
+        assert_eq!(far.picky.log, numbers_without(COUNT, bad), "idempotent: {idempotent}, {code}");
+        for (number, ticket) in (0..).zip(&tickets) {
+            let failed = matches!(ticket.outcome(), Some(Err(kind)) if kind != ErrorKind::Timeout);
+            assert_eq!(failed, bad.contains(&number), "record {number}: {:?}", ticket.outcome());
+        }
+        // Halving takes two requests a record; those that were in flight behind a refused one come again. The search waits for
+        // answers and for nothing else.
+        let (requests, took) = (far.picky.requests, rig.now - began);
+        println!("idempotent: {idempotent}, {code}: {requests} requests, {took:?}");
+        assert!(took > TIMEOUT, "the search is longer than the time of a batch: {took:?}");
+        assert!(took <= Far::WAY * far.rounds + 5 * BACKOFF, "{} rounds in {took:?}", far.rounds);
+        assert!(requests <= 5 * COUNT as usize, "{requests} requests");
+    }
+}
+
 #[test]
 fn a_refused_record_costs_no_producer_id() {
     let mut rig = Rig::running();
