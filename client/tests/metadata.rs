@@ -177,8 +177,7 @@ async fn a_cluster_without_any_topic_is_believed_after_a_while() {
 #[tokio::test]
 async fn a_coordinator_that_is_missing_for_long_is_told_with_all_tries_and_what_keeps_it() {
     let broker = DevBroker::builder().start().await.unwrap();
-    let client =
-        net_support::builder(broker.bootstrap()).api_timeout(Duration::from_millis(600)).connect().await.unwrap();
+    let client = net_support::builder(broker.bootstrap()).api_timeout(Duration::from_secs(3)).connect().await.unwrap();
     let fault = broker.inject(Fault::error(ApiKey::FIND_COORDINATOR, ErrorCode::COORDINATOR_NOT_AVAILABLE));
     let error = client.committed("billing", &place()).await.unwrap_err();
     assert_eq!(error.code(), Some(ErrorCode::COORDINATOR_NOT_AVAILABLE), "{error}");
@@ -186,8 +185,11 @@ async fn a_coordinator_that_is_missing_for_long_is_told_with_all_tries_and_what_
     for part in ["offsets.topic.replication.factor", "has 1 broker now", "group billing"] {
         assert!(text.contains(part), "{part:?} is missing in: {text}");
     }
-    assert!(text.contains(&format!("gave up after {} attempts", fault.hits())), "{} tries: {text}", fault.hits());
-    assert!(fault.hits() > 5, "tries of 600 ms, not of what was left at its end: {text}");
+    let tries = fault.hits();
+    // The deadline may have cut one off before it reached the broker.
+    let told = |tries| text.contains(&format!("gave up after {tries} attempts"));
+    assert!(told(tries) || told(tries + 1), "{tries} tries: {text}");
+    assert!(tries > 5, "tries of 3 s, not of what was left at its end: {text}");
 }
 
 #[tokio::test]

@@ -94,7 +94,10 @@ impl Audit {
     fn read(&mut self, target: &Target<'_>) -> Result<(), Error> {
         match target {
             Target::Topic(kafka, topic) => self.read_topic(kafka, topic),
-            Target::File(path) => Ok(self.read_file(path)),
+            Target::File(path) => {
+                self.read_file(path);
+                Ok(())
+            }
         }
     }
 

@@ -121,5 +121,19 @@ fn a_record_is_as_large_as_its_topic_takes() -> Result<(), Error> {
     let done = ottla(&["copy", "-", &url(&small)], line.as_bytes());
     assert_eq!(done.status.code(), Some(4), "{}", done.stderr);
     assert!(done.stderr.contains("max.message.bytes") && done.stderr.contains("line 1"), "{}", done.stderr);
+    assert!(done.stderr.contains(&format!("max.message.bytes of topic {small} is 10")), "{}", done.stderr);
+    // From topic to topic, with a codec and without, and several of them.
+    ottla(&["copy", "-", &url(&large)], line.repeat(5).as_bytes()).success()?;
+    for codec in ["none", "lz4", "zstd"] {
+        if codec == "zstd" && !kafka.release().at_least(2, 1) {
+            continue;
+        }
+        let to = unique(codec);
+        admin.create_topic_with(&to, 1, 1, &[("max.message.bytes", "20000000")])?;
+        let task = Task::new(codec);
+        task.topic_to_topic(kafka, &large, &to, "full", &format!("compression = \"{codec}\""));
+        task.run_ok();
+        assert!(consume(kafka, &to, 0, 0) == line.repeat(6), "{codec}");
+    }
     Ok(())
 }

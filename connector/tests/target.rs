@@ -11,11 +11,12 @@ use ottla_connector::mode::{Mode, group};
 use ottla_connector::source::jsonl::Input;
 use ottla_connector::task::{Command, Job, LinesFrom, SourceSpec, TargetSpec};
 use ottla_devbroker::{DevBroker, Fault};
+use ottla_protocol::compression::Compression;
 use ottla_protocol::{ApiKey, ErrorCode, partition_for_key};
 
 use tasks_support::{
-    broker, client, committed, fill, from_topics, heard, job, objects, ottla, produce_keyed, quick, run, run_ok, said,
-    to_topic, until, values,
+    broker, client, committed, fill, from_topics, heard, job, objects, ottla, produce, produce_keyed, quick, run,
+    run_ok, said, to_topic, until, values,
 };
 
 const INVALID_RECORD: ErrorCode = ErrorCode(87);
@@ -310,6 +311,69 @@ async fn a_record_of_several_megabytes_is_written_and_a_limit_of_ours_is_a_key()
     assert!(text.contains("raise max_request_bytes"), "{text}");
     run_ok(job("t", from(), TargetSpec::Kafka(to_topic(&broker, "to")))).await;
     assert_eq!(values(&broker, "to", 0), [large]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_its_topic_does_not_take_is_named_with_the_topics_limit() {
+    let broker = DevBroker::builder().auto_create(false).max_message_bytes(3 << 20).start().await.expect("a broker");
+    broker.create_topic("to", 1).expect("created");
+    let directory = tempfile::tempdir().expect("a directory");
+    let input = directory.path().join("in.jsonl");
+    let line = |size: usize| format!("{{\"pad\":\"{}\"}}\n", "x".repeat(size));
+    // Two in one batch are too large only together.
+    let fine = line(2 << 20).repeat(2);
+    std::fs::write(&input, format!("{fine}{}{}", line(4 << 20), line(10))).expect("written");
+    let (input, target) = (input.display().to_string(), format!("kafka://{}/to", broker.bootstrap()[0]));
+    let done = ottla(&["copy", &input, &target], b"").await;
+    let text = said(&done);
+    assert_eq!(done.status.code(), Some(4), "{text}");
+    assert!(text.contains("line 3") && text.contains("max.message.bytes of topic to is 3145728"), "{text}");
+    assert_eq!(values(&broker, "to", 0).iter().map(String::len).collect::<Vec<_>>(), [(2 << 20) + 10; 2]);
+    let done = ottla(&["copy", &input, &format!("{target}?on_push_error=skip")], b"").await;
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    assert_eq!(values(&broker, "to", 0).len(), 5);
+
+    // Whoever may not ask for the limit is told what sets it.
+    broker.inject(Fault::error(ApiKey::DESCRIBE_CONFIGS, ErrorCode::TOPIC_AUTHORIZATION_FAILED));
+    let text = said(&ottla(&["copy", &input, &target], b"").await);
+    assert!(text.contains("line 3") && text.contains("raise the topic's max.message.bytes"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_records_of_five_megabytes_go_from_topic_to_topic_with_each_codec() {
+    let broker = DevBroker::builder().auto_create(false).max_message_bytes(10_000_000).start().await.expect("a broker");
+    broker.create_topic("from", 1).expect("created");
+    let large: Vec<_> = (0..20).map(|n| format!("{{\"n\":{n},\"pad\":\"{}\"}}", "x".repeat(5_000_000))).collect();
+    let values_of: Vec<&[u8]> = large.iter().map(String::as_bytes).collect();
+    produce(&broker, "from", 0, &values_of).await;
+    for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
+        let name = format!("to-{}", compression.name());
+        broker.create_topic(&name, 1).expect("created");
+        let mut to = to_topic(&broker, &name);
+        to.compression = compression;
+        run_ok(job(&name, from_topics(&broker, "from", Mode::Full), TargetSpec::Kafka(to))).await;
+        assert!(values(&broker, &name, 0) == large, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_without_idempotent_write_writes_without_idempotence_and_is_told_once() {
+    let broker = two_topics(1, 1).await;
+    fill(&broker, "from", 0, 0..500).await;
+    let refused = broker.inject(Fault::error(ApiKey::INIT_PRODUCER_ID, ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
+    let outcome = run_ok(full(&broker, OnError::Stop)).await;
+    assert_eq!((outcome.counts.written, refused.hits()), (500, 1));
+    assert_eq!(values(&broker, "to", 0), objects(0, 0..500));
+    let target = format!("kafka://{}/to", broker.bootstrap()[0]);
+    let done = ottla(&["copy", "-", &target], b"{\"a\":1}\n{\"a\":2}\n").await;
+    let text = said(&done);
+    assert_eq!(done.status.code(), Some(0), "{text}");
+    assert_eq!(text.matches("IdempotentWrite").count(), 1, "{text}");
+    // Another refusal is no reason to do without.
+    refused.remove();
+    broker.inject(Fault::error(ApiKey::INIT_PRODUCER_ID, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
+    let done = ottla(&["copy", "-", &target], b"{\"a\":1}\n").await;
+    assert_eq!(done.status.code(), Some(3), "{}", said(&done));
 }
 
 #[tokio::test(flavor = "multi_thread")]

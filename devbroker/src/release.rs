@@ -30,7 +30,7 @@ pub enum Release {
 
 /// An API and the last version that each release serves, in the order of [`Release::ALL`]; -1 for none. The first version
 /// is 0 for every API up to 2.3. From `ApiVersionsResponse` of each release's code; 1.0, 2.1 and 2.2 from the KIPs that
-/// brought the versions: 74, 107, 112 (1.0), 227 (1.1), 219 (2.0), 110, 207, 211, 320 (2.1), 207, 368, 394 (2.2).
+/// brought the versions: 74, 107, 112 (1.0), 226, 227 (1.1), 219 (2.0), 110, 207, 211, 320 (2.1), 207, 368, 394 (2.2).
 type Row = (ApiKey, [i16; 7]);
 
 /// Only what this broker serves is in here, so nothing else is ever advertised.
@@ -51,6 +51,7 @@ const TABLE: &[Row] = &[
     (ApiKey::API_VERSIONS, [1, 1, 1, 2, 2, 2, 2]),
     (ApiKey::CREATE_TOPICS, [2, 2, 2, 3, 3, 3, 3]),
     (ApiKey::INIT_PRODUCER_ID, [0, 0, 0, 1, 1, 1, 1]),
+    (ApiKey::DESCRIBE_CONFIGS, [0, 0, 1, 2, 2, 2, 2]),
     (ApiKey::SASL_AUTHENTICATE, [-1, 0, 0, 0, 0, 1, 1]),
 ];
 

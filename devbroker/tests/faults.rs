@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ottla_devbroker::{DevBroker, Fault, Release};
 use ottla_protocol::messages::{

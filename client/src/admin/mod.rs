@@ -2,5 +2,6 @@
 
 mod check_read;
 mod create_topic;
+mod topic_config;
 
 pub use create_topic::{Created, NewTopic};

@@ -18,6 +18,7 @@ use ottla_client::{
     TopicProducer,
 };
 use ottla_protocol::compression::Compression;
+use ottla_protocol::{ApiKey, ErrorCode};
 
 use super::partitioning::{Chosen, PartitionBy, Partitioning};
 use super::{Push, Refused, Route, Settled, SourceTopic, Ticket};
@@ -36,6 +37,9 @@ const TOPICS_NAMED: usize = 20;
 
 /// One attempt of a record takes no longer, so that there is time for another.
 const LONGEST_REQUEST: Duration = Duration::from_secs(30);
+
+/// How long a question may take whose answer makes an error clearer.
+const SHORT_QUESTION: Duration = Duration::from_secs(2);
 
 /// Which topic records go to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +135,19 @@ impl KafkaTarget {
             request_timeout: options.delivery_timeout.mul_f64(0.4).min(LONGEST_REQUEST),
             ..defaults
         };
-        let producer = client.producer(producer_options).await;
+        let mut news = Vec::new();
+        let mut producer = client.producer(producer_options.clone()).await;
+        if let Err(error) = &producer
+            && is_without_idempotent_write(error)
+        {
+            news.push(format!(
+                "{}: this user may not write with idempotence (CLUSTER_AUTHORIZATION_FAILED), so records are written without: a batch that is sent \
+                 again may be in the topic twice; `kafka-acls --add --allow-principal User:NAME --operation IdempotentWrite \
+                 --cluster` grants it",
+                in_connection(&options.connection)
+            ));
+            producer = client.producer(ProducerOptions { idempotent: false, ..producer_options }).await;
+        }
         let producer = producer.map_err(|error| client_failure(&in_connection(&options.connection), &error))?;
         Ok(Self {
             client,
@@ -141,7 +157,7 @@ impl KafkaTarget {
             by_source: HashMap::new(),
             runs: VecDeque::new(),
             first_run: 0,
-            news: Vec::new(),
+            news,
         })
     }
 
@@ -174,6 +190,12 @@ impl KafkaTarget {
     /// chosen.
     pub fn take_news(&mut self) -> Vec<String> {
         std::mem::take(&mut self.news)
+    }
+
+    /// How large a batch of this topic may be, if the cluster says so soon.
+    pub async fn max_message_bytes(&self, topic: &str) -> Option<String> {
+        let asked = tokio::time::timeout(SHORT_QUESTION, self.client.topic_config(topic, "max.message.bytes"));
+        asked.await.ok()?.ok()?
     }
 
     /// The producer, to ask it what keeps it waiting.
@@ -374,6 +396,11 @@ impl KafkaTarget {
         self.first_run += 1;
         settled
     }
+}
+
+/// Whether the user lacks the right that brokers before 2.8 want for a producer id (KIP-679 gave it to all who may write).
+fn is_without_idempotent_write(error: &Error) -> bool {
+    error.code() == Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED) && error.api() == Some(ApiKey::INIT_PRODUCER_ID)
 }
 
 fn length(records: &Range<u32>) -> u32 {

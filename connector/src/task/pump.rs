@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use ottla_protocol::ErrorCode;
+
 use crate::config::model::OnError;
 use crate::core::batcher::{Batcher, Limits};
 use crate::core::checkpoint::{Checkpoint, Lane, Proof, Span};
@@ -36,6 +38,8 @@ struct Stop {
     /// The first record that was not passed, if it is about one.
     at: Option<(Lane, i64)>,
     failure: Failure,
+    /// The target topic for which the record is too large.
+    too_large_for: Option<String>,
 }
 
 /// Moves records of any source into a target.
@@ -109,7 +113,7 @@ impl Pump {
     /// Why the task has to stop, if it has to. To be asked once everything was settled: whether all records before were
     /// delivered is read from the checkpoint.
     fn take_stop(&mut self) -> Option<Failure> {
-        let Stop { at, failure } = self.stopped.take()?;
+        let Stop { at, failure, .. } = self.stopped.take()?;
         let Some((lane, offset)) = at else { return Some(failure) };
         let before = self.delivered_before(lane, offset);
         let help = failure.help.as_deref().map_or_else(|| before.clone(), |help| format!("{before}; {help}"));
@@ -150,7 +154,7 @@ impl Pump {
     /// Stops the task for a reason that is none of the pump's.
     pub(super) fn stop(&mut self, failure: Failure) {
         let at = self.reader_at.take();
-        self.stop_for(Stop { at, failure });
+        self.stop_for(Stop { at, failure, too_large_for: None });
     }
 
     /// The first reason in time counts, unless another one is about an earlier record of the same partition: the answer for
@@ -283,7 +287,18 @@ impl Pump {
             self.apply(settled);
         }
         self.say_notes();
+        self.name_the_limit().await;
         finished
+    }
+
+    /// Adds to the failure of a record that is too large how large its topic takes them, if the cluster says it.
+    async fn name_the_limit(&mut self) {
+        let (Some(stop), Target::Kafka(kafka)) = (&mut self.stopped, &self.target) else { return };
+        let Some(topic) = stop.too_large_for.take() else { return };
+        if let Some(limit) = kafka.max_message_bytes(&topic).await {
+            let message = &stop.failure.message;
+            stop.failure.message = format!("{message}; max.message.bytes of topic {topic} is {limit}");
+        }
     }
 
     /// The run came to a good end: lets the target do what it does only then.
@@ -327,7 +342,7 @@ impl Pump {
                     Command::Copy => "mend the producer, or pass such records: --skip-bad",
                 };
                 let failure = Failure::data(format!("task {}: {what}", self.name)).with_help(help);
-                self.stop_for(Stop { at: Some((batch.lane, offset)), failure });
+                self.stop_for(Stop { at: Some((batch.lane, offset)), failure, too_large_for: None });
                 self.stop_in(batch, offset);
                 false
             }
@@ -376,7 +391,9 @@ impl Pump {
             (false, Command::Copy) => (Exit::Environment, "copy again once this is mended"),
         };
         let failure = Failure::new(exit, format!("task {}: {what}", self.name)).with_help(help);
-        self.stop_for(Stop { at: Some((lane, refused.first)), failure });
+        let too_large = refused.error.code() == Some(ErrorCode::MESSAGE_TOO_LARGE);
+        let too_large_for = refused.error.topic().filter(|_| too_large).map(str::to_owned);
+        self.stop_for(Stop { at: Some((lane, refused.first)), failure, too_large_for });
         false
     }
 

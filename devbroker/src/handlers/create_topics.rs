@@ -11,7 +11,7 @@ use super::{Call, Reply, Serve};
 use crate::cluster::{Cluster, NewTopic, Refused};
 
 /// The one topic setting that does something here.
-const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
+pub(super) const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 
 impl Serve for CreateTopicsRequest {
     fn refuse(&self, _: i16, error_code: ErrorCode) -> Reply<CreateTopicsResponse> {

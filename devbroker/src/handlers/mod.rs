@@ -2,6 +2,7 @@
 
 mod api_versions;
 mod create_topics;
+mod describe_configs;
 mod describe_groups;
 mod fetch;
 mod find_coordinator;
@@ -22,10 +23,10 @@ use bytes::Bytes;
 use ottla_protocol::frame::{Frame, response_frame};
 use ottla_protocol::header::RequestHeader;
 use ottla_protocol::messages::{
-    ApiVersionsRequest, CreateTopicsRequest, DescribeGroupsRequest, FetchRequest, FindCoordinatorRequest,
-    HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListOffsetRequest, Message,
-    MetadataRequest, OffsetCommitRequest, OffsetFetchRequest, ProduceRequest, Request, SaslAuthenticateRequest,
-    SaslHandshakeRequest, SyncGroupRequest,
+    ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest, DescribeGroupsRequest, FetchRequest,
+    FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
+    ListOffsetRequest, Message, MetadataRequest, OffsetCommitRequest, OffsetFetchRequest, ProduceRequest, Request,
+    SaslAuthenticateRequest, SaslHandshakeRequest, SyncGroupRequest,
 };
 use ottla_protocol::{ApiKey, ErrorCode};
 
@@ -101,6 +102,7 @@ macro_rules! by_api {
             ApiKey::SASL_HANDSHAKE => $run::<SaslHandshakeRequest>($($arg),*)$(.$wait)?,
             ApiKey::API_VERSIONS => $run::<ApiVersionsRequest>($($arg),*)$(.$wait)?,
             ApiKey::CREATE_TOPICS => $run::<CreateTopicsRequest>($($arg),*)$(.$wait)?,
+            ApiKey::DESCRIBE_CONFIGS => $run::<DescribeConfigsRequest>($($arg),*)$(.$wait)?,
             ApiKey::INIT_PRODUCER_ID => $run::<InitProducerIdRequest>($($arg),*)$(.$wait)?,
             ApiKey::SASL_AUTHENTICATE => $run::<SaslAuthenticateRequest>($($arg),*)$(.$wait)?,
             _ => $other,

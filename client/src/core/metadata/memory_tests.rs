@@ -72,7 +72,7 @@ fn long(i: i32) -> String {
 }
 
 fn tracker() -> Tracker {
-    Tracker::new(Duration::from_secs(300), Duration::from_millis(100), Backoff::new(Duration::ZERO, Duration::ZERO))
+    Tracker::new(Duration::from_mins(5), Duration::from_millis(100), Backoff::new(Duration::ZERO, Duration::ZERO))
 }
 
 /// Takes an answer and holds the client to its memory. Returns whether it was taken.

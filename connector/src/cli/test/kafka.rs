@@ -26,11 +26,12 @@ const LEADERS: &str = "leaders";
 const READ: &str = "read";
 const GROUP: &str = "group";
 const TARGET: &str = "target";
+const WRITE: &str = "write";
 const COMPRESSION: &str = "compression";
 const ACKS: &str = "acks";
 
 /// The steps that follow metadata.
-const AFTER_METADATA: [&str; 8] = [BROKERS, TOPICS, LEADERS, READ, GROUP, TARGET, COMPRESSION, ACKS];
+const AFTER_METADATA: [&str; 9] = [BROKERS, TOPICS, LEADERS, READ, GROUP, TARGET, WRITE, COMPRESSION, ACKS];
 
 pub(super) async fn test(steps: &mut Steps, kafka: &Kafka, servers: &[String], wanted: &Wanted<'_>, limit: Duration) {
     let resolved = resolve(steps, servers, limit).await;
@@ -438,6 +439,7 @@ async fn target(steps: &mut Steps, kafka: &Kafka, client: &Client, limit: Durati
                     TARGET,
                     format!("the topic {name} exists with {}", count(topic.partitions.len(), "partition")),
                 );
+                write(steps, client, &name, limit).await;
             }
             Ok(None) => {
                 steps.pass(
@@ -457,6 +459,20 @@ async fn target(steps: &mut Steps, kafka: &Kafka, client: &Client, limit: Durati
         }
     }
     acks(steps, kafka.acks);
+}
+
+/// Kafka 2.3 and later say what a user may do with a topic; before, only a record that is written shows it.
+async fn write(steps: &mut Steps, client: &Client, topic: &str, limit: Duration) {
+    match within(limit, client.may_write(topic)).await {
+        Ok(Some(true)) => steps.pass(WRITE, format!("the topic {topic} may be written")),
+        Ok(Some(false)) => steps.fail(
+            WRITE,
+            format!("this user may describe the topic {topic}, but not write to it"),
+            format!("give this user the right: `kafka-acls --add --allow-principal User:NAME --operation Write --topic {topic}`"),
+        ),
+        Ok(None) => steps.skip(WRITE, "brokers before Kafka 2.3 do not say whether a topic may be written"),
+        Err(problem) => steps.fail(WRITE, problem.text, format!("may this user describe and write the topic {topic}?")),
+    }
 }
 
 fn acks(steps: &mut Steps, level: AckLevel) {

@@ -101,7 +101,9 @@ impl Far {
             }
             rig.now += Self::WAY;
             self.rounds += 1;
-            batches.into_iter().for_each(|batch| self.answer(rig, batch));
+            for batch in batches {
+                self.answer(rig, batch);
+            }
         }
     }
 
