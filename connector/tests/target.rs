@@ -323,13 +323,14 @@ async fn a_record_that_its_topic_does_not_take_is_named_with_the_topics_limit() 
     // Two in one batch are too large only together.
     let fine = line(2 << 20).repeat(2);
     std::fs::write(&input, format!("{fine}{}{}", line(4 << 20), line(10))).expect("written");
-    let (input, target) = (input.display().to_string(), format!("kafka://{}/to", broker.bootstrap()[0]));
+    let target = format!("kafka://{}/to?compression=none", broker.bootstrap()[0]);
+    let input = input.display().to_string();
     let done = ottla(&["copy", &input, &target], b"").await;
     let text = said(&done);
     assert_eq!(done.status.code(), Some(4), "{text}");
     assert!(text.contains("line 3") && text.contains("max.message.bytes of topic to is 3145728"), "{text}");
     assert_eq!(values(&broker, "to", 0).iter().map(String::len).collect::<Vec<_>>(), [(2 << 20) + 10; 2]);
-    let done = ottla(&["copy", &input, &format!("{target}?on_push_error=skip")], b"").await;
+    let done = ottla(&["copy", &input, &format!("{target}&on_push_error=skip")], b"").await;
     assert_eq!(done.status.code(), Some(0), "{}", said(&done));
     assert_eq!(values(&broker, "to", 0).len(), 5);
 

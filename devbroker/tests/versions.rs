@@ -5,8 +5,8 @@ mod support;
 use bytes::Bytes;
 use ottla_devbroker::{DevBroker, Release};
 use ottla_protocol::messages::{
-    ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, DescribeGroupsRequest, FetchRequest,
-    FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
+    ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, DescribeConfigsRequest, DescribeGroupsRequest,
+    FetchRequest, FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
     ListOffsetRequest, Message, MetadataRequest, OffsetCommitRequest, OffsetFetchRequest, ProduceRequest, Request,
     SaslAuthenticateRequest, SaslHandshakeRequest, SyncGroupRequest,
 };
@@ -46,6 +46,7 @@ async fn every_release_answers_what_it_advertises_and_closes_on_the_next_version
         answers += each_version(b, r, LeaveGroupRequest::default()).await;
         answers += each_version(b, r, SyncGroupRequest::default()).await;
         answers += each_version(b, r, DescribeGroupsRequest::default()).await;
+        answers += each_version(b, r, DescribeConfigsRequest::default()).await;
         answers += each_version(b, r, SaslHandshakeRequest::default()).await;
         answers += each_version(b, r, ApiVersionsRequest::default()).await;
         answers += each_version(b, r, CreateTopicsRequest::default()).await;

@@ -61,6 +61,7 @@ async fn a_healthy_cluster_passes_every_step_in_order() {
         ("read", "pass"),
         ("group", "pass"),
         ("target", "pass"),
+        ("write", "pass"),
         ("compression", "pass"),
         ("acks", "pass"),
     ];
@@ -129,7 +130,7 @@ async fn without_a_listener_everything_after_tcp_is_skipped() {
     let outcome = |name: &str| steps.iter().find(|(step, _)| step == name).unwrap().1.clone();
     assert_eq!((outcome("DNS"), outcome("TCP")), ("pass".to_owned(), "fail".to_owned()));
     assert!(steps.iter().skip(3).all(|(_, outcome)| outcome == "skipped"), "{steps:?}");
-    assert!(steps.len() == 15 && printed.contains("is the broker running"), "{printed}");
+    assert!(steps.len() == 16 && printed.contains("is the broker running"), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

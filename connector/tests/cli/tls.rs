@@ -50,7 +50,7 @@ async fn each_failure_of_tls_fails_its_step_and_what_follows_is_skipped() {
         let broker = listening(certificate, mutual).start().await.unwrap();
         let (steps, printed) = test(config(&broker, &more), 3).await;
         assert_eq!((outcome(&steps, "TCP"), outcome(&steps, "TLS")), ("pass", "fail"), "{printed}");
-        assert!(steps.iter().skip(4).all(|(_, outcome)| outcome == "skipped") && steps.len() == 15, "{steps:?}");
+        assert!(steps.iter().skip(4).all(|(_, outcome)| outcome == "skipped") && steps.len() == 16, "{steps:?}");
         assert!(printed.contains(words), "{words}: {printed}");
         broker.shutdown().await;
     }
