@@ -111,7 +111,8 @@ mod tests {
         let release = Release::default();
         assert_eq!(release.versions(ApiKey::FETCH), Some(0..=11));
         assert_eq!(release.versions(ApiKey::JOIN_GROUP), Some(0..=5));
-        assert_eq!(release.versions(ApiKey::DESCRIBE_CONFIGS), None, "it is not served, so it is not advertised");
+        assert_eq!(release.versions(ApiKey::DESCRIBE_CONFIGS), Some(0..=2));
+        assert_eq!(release.versions(ApiKey::CREATE_ACLS), None, "it is not served, so it is not advertised");
     }
 
     #[test]
