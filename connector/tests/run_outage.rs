@@ -4,10 +4,11 @@
 mod tasks_support;
 
 use ottla_devbroker::{DevBroker, Fault};
-use ottla_protocol::ApiKey;
+use ottla_protocol::{ApiKey, ErrorCode};
 use tasks_support::*;
 
-async fn running(broker: &DevBroker, directory: &std::path::Path, args: &[&str]) -> Process {
+/// A task that has read the first ten records of partition 0.
+async fn running(broker: &DevBroker, partitions: i32, directory: &std::path::Path, args: &[&str]) -> Process {
     let text = format!(
         "[connections.shop]\nkind = \"kafka\"\nbootstrap = {:?}\ntopics = \"from\"\n\
          [connections.file]\nkind = \"jsonl\"\npath = '{}'\n\
@@ -17,7 +18,7 @@ async fn running(broker: &DevBroker, directory: &std::path::Path, args: &[&str])
     );
     let file = directory.join("ottla.toml");
     std::fs::write(&file, text).expect("written");
-    broker.create_topic("from", 1).expect("created");
+    broker.create_topic("from", partitions).expect("created");
     fill(broker, "from", 0, 0..10).await;
     let process = Process::start(directory, &[&["run", file.to_str().expect("letters")], args].concat());
     let out = directory.join("out.jsonl");
@@ -34,7 +35,7 @@ fn outage(log: &str) -> Vec<&str> {
 async fn a_broker_that_goes_away_is_told_of_once_and_its_return_too() {
     let broker = broker().await;
     let directory = tempfile::tempdir().expect("a directory");
-    let mut running = running(&broker, directory.path(), &[]).await;
+    let mut running = running(&broker, 1, directory.path(), &[]).await;
     let address = broker.bootstrap().join(",");
     broker.kill_node(0).await.expect("killed");
     until("the outage", async || !outage(&running.log()).is_empty()).await;
@@ -66,7 +67,7 @@ async fn a_broker_that_goes_away_is_told_of_once_and_its_return_too() {
 async fn a_broker_that_accepts_and_never_answers_is_told_of_after_seconds() {
     let broker = broker().await;
     let directory = tempfile::tempdir().expect("a directory");
-    let mut running = running(&broker, directory.path(), &["--shutdown-timeout", "1s"]).await;
+    let mut running = running(&broker, 1, directory.path(), &["--shutdown-timeout", "1s"]).await;
     for api in [ApiKey::FETCH, ApiKey::METADATA, ApiKey::API_VERSIONS, ApiKey::OFFSET_COMMIT] {
         broker.inject(Fault::silence(api));
     }
@@ -78,4 +79,32 @@ async fn a_broker_that_accepts_and_never_answers_is_told_of_after_seconds() {
     assert!(outage(&log)[0].contains("no answer to "), "{log}");
     running.signal("TERM");
     assert!(running.wait().await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_cannot_be_read_have_a_line_together_and_hold_up_no_other() {
+    let broker = broker().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut running = running(&broker, 3, directory.path(), &[]).await;
+    let told = |log: &str, what: &str| log.lines().filter(|line| line.contains(what)).count();
+    for partition in [1, 2] {
+        let fault = Fault::error(ApiKey::FETCH, ErrorCode::LEADER_NOT_AVAILABLE);
+        broker.inject(fault.on_partition("from", partition));
+    }
+    until("a line", async || told(&running.log(), "cannot be read") > 0).await;
+    fill(&broker, "from", 0, 10..20).await;
+    let out = directory.path().join("out.jsonl");
+    let lines = || std::fs::read_to_string(&out).map_or(0, |text| text.lines().count());
+    until("records of the one that can", async || lines() == 20).await;
+    broker.clear_faults();
+    fill(&broker, "from", 2, 0..5).await;
+    until("records of another", async || lines() == 25).await;
+    until("its end", async || told(&running.log(), "read again after") > 0).await;
+    running.signal("TERM");
+    assert_eq!(running.wait().await, Some(0), "{}", running.log());
+    let log = running.log();
+    assert!(log.contains("; the other partitions go on: ") && log.contains("LEADER_NOT_AVAILABLE"), "{log}");
+    // Both may be found to be unreadable in one look, or in two.
+    assert!((1..=2).contains(&told(&log, "sync: cannot be read: from-")), "{log}");
+    assert!(outage(&log).is_empty(), "the broker answers: {log}");
 }
