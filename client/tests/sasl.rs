@@ -207,8 +207,9 @@ async fn a_session_near_its_end_is_not_used_for_new_requests() {
     })
     .await;
     let client = connect(&peer).await.unwrap();
-    let place = [TopicPartition::new("t", 0)];
+    let (start, place) = (Instant::now(), [TopicPartition::new("t", 0)]);
     while peer.count(ApiKey::SASL_AUTHENTICATE) < 4 {
+        assert!(start.elapsed() < Duration::from_mins(1), "no new login");
         // The answer's error ends the call at once; a closed connection would be another error, or a pause.
         let error = client.committed("g", &place).await.unwrap_err();
         assert_eq!(error.code(), Some(ErrorCode::INVALID_GROUP_ID), "{error}");

@@ -31,8 +31,8 @@
 //!
 //! ApiVersions, Metadata (with topics made on demand), CreateTopics, Produce (idempotent too), Fetch (with sessions and
 //! long polls), ListOffsets (by time too), FindCoordinator, JoinGroup, SyncGroup, Heartbeat, LeaveGroup, DescribeGroups,
-//! DescribeConfigs, OffsetCommit, OffsetFetch, InitProducerId, SaslHandshake and SaslAuthenticate (PLAIN, SCRAM, OAUTHBEARER with unsecured tokens, any
-//! mechanism that a test brings as a [`TokenServer`], logins that end and are renewed), with the feature `tls` under TLS
+//! DescribeConfigs, OffsetCommit, OffsetFetch, InitProducerId, SaslHandshake and SaslAuthenticate (PLAIN, SCRAM,
+//! OAUTHBEARER with unsecured tokens, any mechanism that a test brings as a [`TokenServer`], logins that end and are renewed), with the feature `tls` under TLS
 //! too, each in every version of the [`Release`] it plays. It advertises nothing else. kcat, the Java client and
 //! kafka-python work with it, groups included. The same feature has a `TokenEndpoint`, which gives OAUTHBEARER's tokens over
 //! https.

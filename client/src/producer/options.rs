@@ -55,7 +55,8 @@ pub struct ProducerOptions {
     pub buffer_bytes: usize,
     /// How long a record may take from being handed over to its end, retries included. What is on its way when the time is
     /// over is awaited, so the end comes at most one `request_timeout` later. It begins again, for all that wait in the
-    /// partition, whenever a batch that the broker refused is halved to find the record at fault. At least `linger + request_timeout`.
+    /// partition, whenever a batch that the broker refused is halved to find the record at fault. At least
+    /// `linger + request_timeout`.
     /// Kafka: `delivery.timeout.ms` (KIP-91). Default: 120 s.
     pub delivery_timeout: Duration,
     /// How long to wait for an answer before the connection is given up. Kafka: `request.timeout.ms`. Default: 30 s.
