@@ -96,8 +96,7 @@ impl PartitionsBuilder {
 
     /// How many bytes of memory it holds.
     pub(super) fn held(&self) -> usize {
-        size_of_val(self.rows.as_slice()).max(self.rows.capacity() * size_of::<[i32; ROW]>())
-            + self.nodes.capacity() * 4
+        self.rows.capacity() * size_of::<[i32; ROW]>() + self.nodes.capacity() * size_of::<i32>()
     }
 
     /// How many more bytes of memory the next partition takes while the buffers grow.
