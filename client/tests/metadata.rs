@@ -154,7 +154,7 @@ async fn a_broker_that_does_not_know_its_cluster_yet_is_asked_until_it_does() {
 async fn a_broker_that_never_knows_its_cluster_ends_the_call_with_a_retriable_error() {
     let broker = DevBroker::builder().start().await.unwrap();
     broker.create_topic("t", 1).unwrap();
-    let builder = || net_support::builder(broker.bootstrap()).api_timeout(Duration::from_millis(300));
+    let builder = || net_support::builder(broker.bootstrap()).api_timeout(Duration::from_secs(2));
     let client = builder().connect().await.unwrap();
     broker.inject(Fault::metadata_without_brokers());
     for error in [client.topics().await.unwrap_err(), client.topic("t").await.unwrap_err()] {
@@ -206,7 +206,7 @@ async fn an_advertised_host_without_address_is_told_with_who_advertised_it() {
         }
     })
     .await;
-    let client = peer.builder().api_timeout(Duration::from_millis(500)).connect().await.unwrap();
+    let client = peer.builder().api_timeout(Duration::from_secs(2)).connect().await.unwrap();
     let error = client.offsets(&place(), OffsetAt::Latest).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Resolve, "{error}");
     let text = error.to_string();
@@ -298,7 +298,7 @@ async fn a_retriable_error_is_retried_and_a_final_one_is_not() {
 async fn a_retriable_error_that_stays_is_told_with_its_tries_at_the_deadline() {
     let broker = DevBroker::builder().start().await.unwrap();
     broker.create_topic("t", 1).unwrap();
-    let builder = net_support::builder(broker.bootstrap()).api_timeout(Duration::from_millis(400));
+    let builder = net_support::builder(broker.bootstrap()).api_timeout(Duration::from_secs(2));
     let client = builder.connect().await.unwrap();
     broker.inject(Fault::error(ApiKey::LIST_OFFSETS, ErrorCode::NOT_LEADER_FOR_PARTITION));
     let error = client.offsets(&place(), OffsetAt::Latest).await.unwrap_err();

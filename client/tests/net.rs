@@ -153,7 +153,7 @@ async fn a_broken_frame_ends_its_connection_and_is_retried_on_another_until_the_
     ];
     for (name, reply, expected) in cases {
         let peer = answering(reply, false).await;
-        let client = peer.builder().api_timeout(Duration::from_millis(300)).connect().await.unwrap();
+        let client = peer.builder().api_timeout(Duration::from_secs(2)).connect().await.unwrap();
         let error = client.offsets(&place(), OffsetAt::Latest).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{name}: {error}");
         let text = error.to_string();
@@ -163,7 +163,7 @@ async fn a_broken_frame_ends_its_connection_and_is_retried_on_another_until_the_
         let asked = peer.seen.lock().unwrap().clone();
         let connections: HashSet<_> = asked.iter().filter(|seen| seen.1 == ApiKey::LIST_OFFSETS).map(|s| s.0).collect();
         assert_eq!(connections.len(), peer.count(ApiKey::LIST_OFFSETS), "{name}: one question a connection");
-        assert!((2..100).contains(&connections.len()), "{name}: {} connections", connections.len());
+        assert!((2..1000).contains(&connections.len()), "{name}: {} connections", connections.len());
     }
 }
 
@@ -197,7 +197,7 @@ async fn a_connection_that_breaks_the_protocol_once_is_replaced_and_the_call_suc
 #[tokio::test]
 async fn a_wrong_correlation_id_ends_the_connection() {
     let peer = answering(|id| framed(&(id + 1).to_be_bytes()), false).await;
-    let client = peer.builder().api_timeout(Duration::from_millis(300)).connect().await.unwrap();
+    let client = peer.builder().api_timeout(Duration::from_secs(2)).connect().await.unwrap();
     let error = client.offsets(&place(), OffsetAt::Latest).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
     assert!(error.to_string().contains("out of step"), "{error}");
@@ -206,7 +206,7 @@ async fn a_wrong_correlation_id_ends_the_connection() {
 #[tokio::test]
 async fn a_close_in_the_middle_of_an_answer_is_retried_until_the_deadline_and_told() {
     let peer = answering(|id| [&400_i32.to_be_bytes()[..], &id.to_be_bytes(), &[0; 20]].concat(), true).await;
-    let client = peer.builder().api_timeout(Duration::from_millis(500)).connect().await.unwrap();
+    let client = peer.builder().api_timeout(Duration::from_secs(2)).connect().await.unwrap();
     let error = client.offsets(&place(), OffsetAt::Latest).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Disconnected, "{error}");
     let text = error.to_string();
@@ -431,7 +431,7 @@ async fn below_version_4_no_topic_is_asked_for_by_name() {
 #[tokio::test]
 async fn a_broker_that_closes_on_every_request_is_named_at_the_deadline() {
     let peer = Peer::start(|mut talk| async move { drop(talk.next_special().await) }).await;
-    let client = peer.builder().api_timeout(Duration::from_millis(300)).connect().await.unwrap();
+    let client = peer.builder().api_timeout(Duration::from_secs(2)).connect().await.unwrap();
     let start = Instant::now();
     let error = client.offsets(&place(), OffsetAt::Latest).await.unwrap_err();
     assert!(start.elapsed() < SOON, "took {:?}", start.elapsed());

@@ -95,7 +95,7 @@ async fn a_leader_that_never_learns_its_high_watermark_ends_the_call_at_its_dead
         [(Release::V2_1, "names 4 as the latest offset of a log that ends at 10"), (Release::V2_3, "")]
     {
         let (broker, _) = filled(release).await;
-        let patient = builder(broker.bootstrap()).api_timeout(Duration::from_millis(300)).connect().await.unwrap();
+        let patient = builder(broker.bootstrap()).api_timeout(Duration::from_secs(2)).connect().await.unwrap();
         let fault = broker.inject(Fault::stale_high_watermark(4));
         let error = patient.offsets(&[place()], OffsetAt::LatestStable).await.unwrap_err();
         assert!(error.is_retriable() && error.code() == Some(ErrorCode::OFFSET_NOT_AVAILABLE), "{error}");

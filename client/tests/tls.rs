@@ -275,7 +275,7 @@ async fn a_server_that_never_answers_the_hello_is_a_timeout_in_the_handshake() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = listener.local_addr().unwrap().to_string();
     let quick =
-        client(vec![server]).connect_timeout(Duration::from_millis(200)).api_timeout(Duration::from_millis(300));
+        client(vec![server]).connect_timeout(Duration::from_millis(200)).api_timeout(Duration::from_secs(2));
     let error = quick.tls(trusting()).connect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(error.to_string().contains("in the TLS handshake"), "{error}");
