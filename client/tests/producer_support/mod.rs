@@ -8,7 +8,7 @@ use ottla_client::{Ack, Client, Delivery, Error, Outgoing, Producer, ProducerOpt
 use ottla_devbroker::DevBroker;
 
 /// Longer than anything here takes; a test that reaches it hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A broker of so many nodes with the topic `t`.
 pub(crate) async fn broker(nodes: usize, partitions: i32) -> DevBroker {
