@@ -274,8 +274,7 @@ async fn each_last_word_of_a_server_has_its_own_meaning() {
 async fn a_server_that_never_answers_the_hello_is_a_timeout_in_the_handshake() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = listener.local_addr().unwrap().to_string();
-    let quick =
-        client(vec![server]).connect_timeout(Duration::from_millis(200)).api_timeout(Duration::from_secs(2));
+    let quick = client(vec![server]).connect_timeout(Duration::from_millis(200)).api_timeout(Duration::from_secs(2));
     let error = quick.tls(trusting()).connect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(error.to_string().contains("in the TLS handshake"), "{error}");

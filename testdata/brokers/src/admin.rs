@@ -127,6 +127,10 @@ impl Admin {
 
     /// Deletes the records of a partition below an offset, as retention would.
     pub fn delete_records_before(&self, topic: &str, partition: i32, offset: i64) -> Result<(), Error> {
+        asking_leader(|| self.delete_records_now(topic, partition, offset))
+    }
+
+    fn delete_records_now(&self, topic: &str, partition: i32, offset: i64) -> Result<(), Error> {
         let body = Body::new().i32(1).text(topic).i32(1).i32(partition).i64(offset).i32(30_000);
         let mut answer = Wire::connect(&self.leader(topic, partition)?)?.ask(DELETE_RECORDS, 0, &body)?;
         answer.i32()?;
@@ -226,7 +230,12 @@ impl Admin {
         (0..count).map(|partition| self.offset(topic, partition, at)).collect()
     }
 
+    /// Asks the partition's leader, again while a broker does not know yet that it leads the partition.
     fn offset(&self, topic: &str, partition: i32, at: i64) -> Result<i64, Error> {
+        asking_leader(|| self.offset_now(topic, partition, at))
+    }
+
+    fn offset_now(&self, topic: &str, partition: i32, at: i64) -> Result<i64, Error> {
         let body = Body::new().i32(-1).i32(1).text(topic).i32(1).i32(partition).i64(at);
         let mut answer = Wire::connect(&self.leader(topic, partition)?)?.ask(LIST_OFFSETS, 1, &body)?;
         let found = answer.list(|topic| {
@@ -323,5 +332,22 @@ impl TopicLayout {
             layout.in_sync.push(in_sync);
         }
         Ok(layout)
+    }
+}
+
+/// Asks again for a while when the answer is LEADER_NOT_AVAILABLE (5) or NOT_LEADER_FOR_PARTITION (6): metadata of a topic that was
+/// just created can be ahead of the broker that leads it.
+fn asking_leader<T>(mut ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match ask() {
+            Err(Error::Broker { what, .. })
+                if (what.ends_with("Kafka error 5") || what.ends_with("Kafka error 6"))
+                    && Instant::now() < deadline =>
+            {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            answered => return answered,
+        }
     }
 }
