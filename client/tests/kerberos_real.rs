@@ -13,7 +13,7 @@ use ottla_client::{
 
 const SECRET: &str = "alice-secret";
 /// Starting, logging in and two round trips, on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 struct Rig {
     kdc: Kdc,

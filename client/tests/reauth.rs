@@ -18,7 +18,7 @@ use ottla_protocol::{ApiKey, ErrorCode};
 const USERS: &[(&str, &str)] = &[("etl", "open-sesame")];
 
 /// More than a loaded machine takes for any of this.
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Sends and reads records, in order and without an error, until that many logins were renewed in a row on the connections
 /// that there are. A machine that stands still for longer than a login lasts may cost connections; then it counts anew.

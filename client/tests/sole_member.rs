@@ -10,7 +10,7 @@ use ottla_devbroker::{DevBroker, Fault, Release};
 use ottla_protocol::{ApiKey, ErrorCode};
 
 const GROUP: &str = "billing";
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A broker of a release that takes short sessions, with a topic.
 async fn broker_of(release: Release) -> DevBroker {

@@ -307,7 +307,7 @@ async fn a_renewed_certificate_is_shown_on_the_next_connection() {
     let broker = listening("server.pem", true).start().await.unwrap();
     let client = connect(&broker, tls).await.unwrap();
     let ask = async || {
-        // Every connection is made anew.
+        // Every connection is a new one.
         broker.kill_node(0).await.unwrap();
         broker.restart_node(0).await.unwrap();
         client.offsets(&[TopicPartition::new("orders", 0)], OffsetAt::Latest).await

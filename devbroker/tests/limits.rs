@@ -10,7 +10,7 @@ use support::{Client, batch};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const SOON: Duration = Duration::from_mins(1);
+const SOON: Duration = Duration::from_secs(10);
 
 async fn is_closed(stream: &mut TcpStream) -> bool {
     matches!(tokio::time::timeout(SOON, stream.read(&mut [0; 16])).await, Ok(Ok(0) | Err(_)))

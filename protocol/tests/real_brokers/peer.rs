@@ -13,7 +13,7 @@ use ottla_protocol::header::split_correlation_id;
 use ottla_protocol::messages::{ApiVersionsRequest, Request};
 use ottla_protocol::{ApiKey, ErrorCode};
 
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Which versions of which APIs were asked.
 pub(crate) type Asked = Rc<RefCell<BTreeMap<ApiKey, BTreeSet<i16>>>>;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::Error;
-use crate::wire::{Answer, Body, Wire, broken};
+use crate::wire::{Answer, Body, Wire, broken, refused};
 
 const LIST_OFFSETS: i16 = 2;
 const METADATA: i16 = 3;
@@ -92,12 +92,12 @@ impl Admin {
         let mut answer =
             Wire::connect(controller)?.ask(DELETE_TOPICS, 1, &Body::new().i32(1).text(name).i32(30_000))?;
         answer.i32()?;
-        // A broker that says 7, REQUEST_TIMED_OUT, goes on deleting.
+        // A broker that answers 7, REQUEST_TIMED_OUT, still deletes the topic.
         answer.list(|topic| {
             topic.text()?;
             match topic.i16()? {
                 0 | 7 => Ok(()),
-                code => Err(broken(&self.address, &format!("delete topic {name}: Kafka error {code}"))),
+                code => Err(refused(&self.address, &format!("delete topic {name}"), code)),
             }
         })?;
         self.until(&format!("end of topic {name}"), |admin| Ok(admin.topic(name)?.is_none()))
@@ -127,7 +127,7 @@ impl Admin {
 
     /// Deletes the records of a partition below an offset, as retention would.
     pub fn delete_records_before(&self, topic: &str, partition: i32, offset: i64) -> Result<(), Error> {
-        asking_leader(|| self.delete_records_now(topic, partition, offset))
+        repeated(|| self.delete_records_now(topic, partition, offset), Error::is_leader_unknown)
     }
 
     fn delete_records_now(&self, topic: &str, partition: i32, offset: i64) -> Result<(), Error> {
@@ -230,9 +230,8 @@ impl Admin {
         (0..count).map(|partition| self.offset(topic, partition, at)).collect()
     }
 
-    /// Asks the partition's leader, again while a broker does not know yet that it leads the partition.
     fn offset(&self, topic: &str, partition: i32, at: i64) -> Result<i64, Error> {
-        asking_leader(|| self.offset_now(topic, partition, at))
+        repeated(|| self.offset_now(topic, partition, at), Error::is_leader_unknown)
     }
 
     fn offset_now(&self, topic: &str, partition: i32, at: i64) -> Result<i64, Error> {
@@ -256,14 +255,8 @@ impl Admin {
         group: &str,
         mut ask: impl FnMut(&mut Wire) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let asked = self.coordinator(group).and_then(|address| ask(&mut Wire::connect(&address)?));
-            if asked.is_ok() || Instant::now() >= deadline {
-                return asked;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        let ask = || self.coordinator(group).and_then(|address| ask(&mut Wire::connect(&address)?));
+        repeated(ask, |_| true)
     }
 
     fn coordinator(&self, group: &str) -> Result<String, Error> {
@@ -335,19 +328,43 @@ impl TopicLayout {
     }
 }
 
-/// Asks again for a while when the answer is LEADER_NOT_AVAILABLE (5) or NOT_LEADER_FOR_PARTITION (6): metadata of a topic that was
-/// just created can be ahead of the broker that leads it.
-fn asking_leader<T>(mut ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+/// Asks again after errors that may pass, for [`PATIENCE`] at most.
+fn repeated<T>(mut ask: impl FnMut() -> Result<T, Error>, may_pass: impl Fn(&Error) -> bool) -> Result<T, Error> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match ask() {
-            Err(Error::Broker { what, .. })
-                if (what.ends_with("Kafka error 5") || what.ends_with("Kafka error 6"))
-                    && Instant::now() < deadline =>
-            {
+            Err(error) if may_pass(&error) && Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_millis(100));
             }
             answered => return answered,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(codes: &[i16]) -> (Result<i16, Error>, usize) {
+        let (mut codes, mut asked) = (codes.iter(), 0);
+        let answer = repeated(
+            || {
+                asked += 1;
+                match *codes.next().expect("asked too often") {
+                    0 => Ok(0),
+                    code => Err(refused("127.0.0.1:1", "list offsets", code)),
+                }
+            },
+            Error::is_leader_unknown,
+        );
+        (answer, asked)
+    }
+
+    #[test]
+    fn a_leader_that_does_not_know_its_partition_yet_is_asked_again_and_no_other_error_is() {
+        assert!(matches!(answered(&[5, 6, 0]), (Ok(0), 3)));
+        let (answer, asked) = answered(&[6, 3, 0]);
+        let error = answer.expect_err("UNKNOWN_TOPIC_OR_PARTITION stays");
+        assert_eq!((error.to_string().as_str(), asked), ("broker 127.0.0.1:1: list offsets: Kafka error 3", 2));
     }
 }

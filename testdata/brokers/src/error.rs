@@ -78,6 +78,16 @@ pub enum Error {
         /// What was asked and what came back.
         what: String,
     },
+    /// A broker refused an administrative request.
+    #[error("broker {address}: {what}: Kafka error {code}")]
+    Refused {
+        /// Its `host:port`.
+        address: String,
+        /// What was asked.
+        what: String,
+        /// Kafka's error code.
+        code: i16,
+    },
     /// A tool does not exist in this release.
     #[error("Kafka {release} has no class {class}")]
     NoSuchTool {
@@ -89,6 +99,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the broker does not know yet that it leads the partition: LEADER_NOT_AVAILABLE or NOT_LEADER_FOR_PARTITION. The
+    /// metadata of a topic that was just created can be ahead of its leader.
+    pub(crate) fn is_leader_unknown(&self) -> bool {
+        matches!(self, Self::Refused { code: 5 | 6, .. })
+    }
+
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }

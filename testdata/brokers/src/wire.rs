@@ -132,7 +132,7 @@ impl Answer {
     pub(crate) fn accepted(&mut self, what: &str) -> Result<(), Error> {
         match self.i16()? {
             0 => Ok(()),
-            code => Err(broken(&self.address, &format!("{what}: Kafka error {code}"))),
+            code => Err(refused(&self.address, what, code)),
         }
     }
 
@@ -146,6 +146,10 @@ impl Answer {
     fn short(&self) -> Error {
         broken(&self.address, &format!("an answer ends early, at byte {} of {}", self.at, self.bytes.len()))
     }
+}
+
+pub(crate) fn refused(address: &str, what: &str, code: i16) -> Error {
+    Error::Refused { address: address.to_owned(), what: what.to_owned(), code }
 }
 
 pub(crate) fn broken(address: &str, what: &str) -> Error {

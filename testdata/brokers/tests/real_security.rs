@@ -11,7 +11,7 @@ use ottla_brokers::{
     ServerCertificate, run, skipped,
 };
 
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Where MIT's Kerberos finds its tickets.
 type Environment = Vec<(&'static str, OsString)>;
